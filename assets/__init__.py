@@ -1,0 +1,1 @@
+"""Small shipped weights, demo photos, gallery pictures and their attribution."""

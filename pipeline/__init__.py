@@ -1,0 +1,1 @@
+"""The whole job: a photo in, a place to walk through out."""

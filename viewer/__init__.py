@@ -1,0 +1,1 @@
+"""Walk through scenes in the browser. Knows scenes, knows nothing of diffusion."""
