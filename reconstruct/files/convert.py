@@ -1,0 +1,105 @@
+"""Reading and writing splats in any format, chosen by suffix."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..gaussians import Gaussians
+from ..motion import Motion
+from .atomic import atomic_write
+from .splat_file import SplatFile, drop_unusable
+
+_MODULES = {
+    ".ply": "ply",
+}
+SPLAT_SUFFIXES = tuple(_MODULES)
+"""Suffixes that are read and written."""
+
+
+def splat_suffix(path: str | Path) -> str | None:
+    """The suffix of a splat format (``.compressed.ply`` is one), or None."""
+    name = Path(path).name.lower()
+    return max((s for s in SPLAT_SUFFIXES if name.endswith(s)), key=len, default=None)
+
+
+def read_splats(path: str | Path) -> SplatFile:
+    """Read splats of any format, by suffix.
+
+    Formats that prescribe their own axes are turned into x right, y down, z forward, with ``up`` set.
+
+    Raises:
+        InputError: no such file, an unknown suffix, or a file that is damaged or not what its suffix says.
+    """
+    path = Path(path)
+    module = _module(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist or is not a file")
+    try:
+        file = module.read(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    gaussians, motion, notes = drop_unusable(file.gaussians, file.motion, str(path))
+    return replace(file, gaussians=gaussians, motion=motion, notes=file.notes + notes)
+
+
+def write_splats(
+    path: str | Path,
+    gaussians: Gaussians,
+    *,
+    motion: Motion | None = None,
+    up: Float[Tensor, "3"] | None = None,
+    metres_per_unit: float | None = None,
+    sh_degree: int | None = None,
+    overwrite: bool = False,
+) -> tuple[str, ...]:
+    """Write splats in the format of the suffix; the file appears whole or not at all.
+
+    Args:
+        path: the file to write; its suffix says the format.
+        gaussians: any device; splats that no renderer can show are dropped with a note.
+        motion: written where the format can hold it.
+        up: the world's up direction; None means unknown.
+        metres_per_unit: length of one scene unit; None means unknown.
+        sh_degree: leave out harmonics above this degree; default keeps all that the format holds.
+        overwrite: replace an existing file.
+
+    Returns:
+        What was lost, truncated or converted, one line each.
+
+    Raises:
+        InputError: an unknown suffix, a file that exists, or splats that are all unusable.
+    """
+    path = Path(path)
+    module = _module(path)
+    gaussians = gaussians.detach().to("cpu")
+    motion = None if motion is None else _on_cpu(motion)
+    if up is not None:
+        up = torch.nn.functional.normalize(up.detach().to("cpu", torch.float32), dim=0)
+    gaussians, motion, notes = drop_unusable(gaussians, motion, f"what was to be written to {path}")
+    if sh_degree is not None and sh_degree < gaussians.sh_degree:
+        notes += (f"harmonics were truncated from degree {gaussians.sh_degree} to {sh_degree} as asked",)
+        gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2])
+    with atomic_write(path, overwrite=overwrite) as temporary:
+        return notes + module.write(
+            temporary, gaussians, motion=motion, up=up, metres_per_unit=metres_per_unit
+        )
+
+
+def _module(path: Path) -> ModuleType:
+    suffix = splat_suffix(path)
+    if suffix is None:
+        raise InputError(f"{path}: not a known splat format; known are {', '.join(SPLAT_SUFFIXES)}")
+    return import_module(f".{_MODULES[suffix]}", __package__)
+
+
+def _on_cpu(motion: Motion) -> Motion:
+    times, means, quats = (t.detach().cpu() for t in (motion.times, motion.means, motion.quats))
+    return replace(motion, times=times, means=means, quats=quats)

@@ -1,0 +1,117 @@
+"""What every splat format is read into, and the rules that all readers share.
+
+A splat that no renderer can show (a value that is not finite or beyond 1e18, a rotation of length zero, a
+scale beyond 1e17) is dropped with a note; a file of nothing else is refused. An opacity of +inf (the logit of exactly 1)
+and a log-scale of -inf (a flat splat) are meant well by those who write them: they are clamped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..gaussians import Gaussians
+from ..motion import Motion
+
+MAX_SPLATS = 100_000_000
+"""More than any scene in use; a header that claims more is taken for a fault."""
+MAX_INFLATION = 200
+"""Largest accepted ratio of decompressed to compressed bytes; splats compress 1.5 to 10 times."""
+CHUNK = 1 << 16
+"""Splats handled at a time, so that a conversion needs little more memory than the splats themselves."""
+PHOTO_UP = (0.0, -1.0, 0.0)
+"""Up in a world whose axes are x right, y down, z forward."""
+_LARGEST = 1e18
+_LARGEST_LOG_SCALE = 40.0
+_FLAT_LOG_SCALE = -30.0
+_OPAQUE_LOGIT = 16.0
+
+
+@dataclass(frozen=True)
+class SplatFile:
+    """What a splat file holds."""
+
+    gaussians: Gaussians
+    motion: Motion | None = None
+    up: Float[Tensor, "3"] | None = None
+    """Unit world up direction, if the format prescribes one or the file tells."""
+    metres_per_unit: float | None = None
+    """Length of one scene unit, if the format prescribes one or the file tells."""
+    notes: tuple[str, ...] = ()
+    """What was lost, truncated or converted, one line each."""
+
+
+def check_count(path: Path, count: int, available: int, bytes_per_splat: float) -> None:
+    """Refuse a claimed number of splats before anything is allocated for them.
+
+    Args:
+        path: named in the message.
+        count: what the header claims.
+        available: bytes of the file that can hold splats.
+        bytes_per_splat: the least that one splat needs.
+    """
+    if count < 1:
+        raise InputError(f"{path} holds no splats")
+    if count > MAX_SPLATS or count * bytes_per_splat > available:
+        raise InputError(f"{path} is damaged or cut short: it claims {count} splats in {available} bytes")
+
+
+def usable(gaussians: Gaussians) -> Bool[Tensor, "n"]:
+    """Which splats a renderer can show."""
+    mask = torch.ones(len(gaussians), dtype=torch.bool)
+    for part in range(0, len(gaussians), CHUNK):
+        chunk = gaussians[part : part + CHUNK]
+        good = chunk.opacity_logits.abs() < _LARGEST
+        for values in (chunk.means, chunk.quats, chunk.log_scales, chunk.sh):
+            good &= (values.abs() < _LARGEST).flatten(1).all(dim=1)
+        good &= (chunk.log_scales < _LARGEST_LOG_SCALE).all(dim=1)
+        good &= chunk.quats.norm(dim=1) > 1e-9
+        mask[part : part + CHUNK] = good
+    return mask
+
+
+def drop_unusable(
+    gaussians: Gaussians, motion: Motion | None, name: str
+) -> tuple[Gaussians, Motion | None, tuple[str, ...]]:
+    """Clamp and drop what cannot be shown (see the module's docstring).
+
+    Args:
+        gaussians: as read.
+        motion: its motion; a splat is dropped if it is unusable at any key time.
+        name: of the file, for messages.
+
+    Returns:
+        The splats, the motion and one note for each thing that was done.
+
+    Raises:
+        InputError: no splat is left.
+    """
+    notes = []
+    opaque, flat = gaussians.opacity_logits == torch.inf, gaussians.log_scales == -torch.inf
+    if bool(opaque.any()) or bool(flat.any()):
+        gaussians = replace(
+            gaussians,
+            opacity_logits=torch.where(opaque, _OPAQUE_LOGIT, gaussians.opacity_logits),
+            log_scales=torch.where(flat, _FLAT_LOG_SCALE, gaussians.log_scales),
+        )
+        notes.append("infinite opacities or scales were clamped")
+    mask = usable(gaussians)
+    if motion is not None:
+        mask &= (motion.means.abs() < _LARGEST).all(dim=-1).all(dim=0)
+        mask &= ((motion.quats.abs() < _LARGEST).all(dim=-1) & (motion.quats.norm(dim=-1) > 1e-9)).all(dim=0)
+    dropped = int((~mask).sum())
+    if dropped == len(mask):
+        raise InputError(f"{name} holds no usable splat: all {dropped} are not finite or have no rotation")
+    if dropped:
+        gaussians = gaussians[mask]
+        if motion is not None:
+            motion = replace(motion, means=motion.means[:, mask], quats=motion.quats[:, mask])
+        notes.append(
+            f"{dropped} of {len(mask)} splats were dropped: not finite, too large or without a rotation"
+        )
+    return gaussians, motion, tuple(notes)
