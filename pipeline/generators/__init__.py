@@ -1,0 +1,62 @@
+"""View generators: known cameras in, what those cameras would see out.
+
+Every generator gets the same ``ViewRequest``. The *memory*, the present scene rendered into each camera, is what keeps
+views consistent with each other and with the photo however many of them there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ...reconstruct.cameras import Cameras
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the present scene shows from V cameras."""
+
+    color: Float[Tensor, "v h w 3"]
+    """sRGB in [0, 1], black where nothing is known."""
+    depth: Float[Tensor, "v h w"]
+    """z depth in scene units, 0 where nothing is known."""
+    coverage: Float[Tensor, "v h w"]
+    """How much of the pixel the scene covers, 0..1."""
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """One group of views to generate together."""
+
+    cameras: Cameras
+    """V cameras to generate for."""
+    memory: Memory
+    photos: Float[Tensor, "g h w 3"]
+    """Given views, clean; g may be 0 (text only)."""
+    photo_cameras: Cameras
+    """Cameras of the given views, in the same world."""
+    seed: int
+    text: str | None = None
+    times: Float[Tensor, "v"] | None = None
+    """In 0..1 over a clip; None for a static scene."""
+
+
+class ViewGenerator(Protocol):
+    """Turns a request into pictures of the same size as its cameras."""
+
+    name: str
+    """As printed and recorded; a baseline says that it is one."""
+    licences: tuple[str, ...]
+    """Of the weights, empty where there are none."""
+    group_size: int
+    """How many views it wants to generate at a time."""
+
+    def __call__(
+        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "v h w 3"]:
+        """Generate; covered pixels should agree with the memory, the caller decides which pixels to take."""
+        ...
