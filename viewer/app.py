@@ -1,0 +1,216 @@
+"""The viewer: a guarded viser server, what all visitors share, and one session per visitor."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..reconstruct.errors import InputError
+from ..reconstruct.scene import Scene, load_scene
+from .guard import Guard, is_loopback
+from .panels import build_panels
+from .session import Session
+from .stage import fov_y_to_show, stage_scene
+from .uploads import UPLOAD_PATH, Uploads
+
+if TYPE_CHECKING:
+    from viser import ClientHandle
+
+log = logging.getLogger(__name__)
+
+
+class Viewer:
+    """Serves one scene to any number of browsers."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        token: str | None = None,
+        label: str = "Cosmorama",
+    ) -> None:
+        """Start serving; returns at once.
+
+        Args:
+            scene: what visitors see first.
+            host: address to bind to; anything but this machine needs a token.
+            port: the next free one is taken if it is in use; 0 for any.
+            token: secret in the address that visitors open; required unless ``host`` is this machine.
+            label: shown above the panel.
+
+        Raises:
+            InputError: a public address without a token.
+        """
+        if token is None and not is_loopback(host):
+            raise InputError(f"a viewer on {host} can be reached by others: give it a token")
+        self._scene = scene
+        self._stage = stage_scene(scene)
+        self._sessions: dict[int, Session] = {}
+        self._lock = threading.Lock()
+        self.extra_panels: list[Callable[[Session], None]] = []
+        """Called for every new visitor, after the viewer's own panels."""
+        uploads = Uploads(self.session_by_key)
+        self._guard = Guard(host, token, {UPLOAD_PATH: uploads.receive})
+        self.server = self._start(host, port, label)
+        self._host, self._token = host, token
+        self._share_stage()
+        self.server.on_client_connect(self._welcome)
+        self.server.on_client_disconnect(self._farewell)
+        for client in self.server.get_clients().values():
+            self._welcome(client)
+
+    @property
+    def url(self) -> str:
+        """The address to open, with the token if there is one."""
+        host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
+        host = f"[{host}]" if ":" in host else host
+        query = f"/?token={self._token}" if self._token else "/"
+        return f"http://{host}:{self.server.get_port()}{query}"
+
+    @property
+    def scene(self) -> Scene:
+        """What new visitors see first."""
+        return self._scene
+
+    def set_scene(self, scene: Scene, *, restage: bool = False) -> None:
+        """Show another scene to everybody; their edits are forgotten, their cameras stay.
+
+        Args:
+            scene: the new one.
+            restage: choose scale, clipping and home again.
+        """
+        with self._lock:
+            self._scene = scene
+            if restage:
+                self._stage = stage_scene(scene)
+            sessions = list(self._sessions.values())
+        if restage:
+            self._share_stage()
+        for session in sessions:
+            session.history.reset(scene)
+            if restage:
+                session.set_stage(self._stage)
+            session.refresh()
+
+    def sessions(self) -> list[Session]:
+        """Everybody who is here."""
+        with self._lock:
+            return list(self._sessions.values())
+
+    def session_by_key(self, key: str) -> Session | None:
+        """A visitor by the secret that their page knows."""
+        return next((s for s in self.sessions() if secrets.compare_digest(s.key, key)), None)
+
+    def stop(self) -> None:
+        """End the server."""
+        for session in self.sessions():
+            session.close()
+        self.server.stop()
+
+    def _start(self, host: str, port: int, label: str):
+        import viser
+
+        with self._guard.around_start(), _quiet_viser():
+            server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
+        server.gui.configure_theme(
+            dark_mode=True,
+            show_logo=False,
+            show_share_button=False,
+            control_layout="collapsible",
+            control_width="small",
+        )
+        _refuse_viser_uploads(server.gui)
+        return server
+
+    def _share_stage(self) -> None:
+        """What the server tells every page before it shows anything."""
+        stage, first = self._stage, self.server.initial_camera
+        self.server.scene.set_up_direction(tuple(stage.up.tolist()))
+        position = stage.home.positions[0] * stage.scale
+        ahead = stage.home.forward[0] * stage.pivot_distance * stage.scale
+        first.position = tuple(position.tolist())
+        first.look_at = tuple((position + ahead).tolist())
+        first.fov = fov_y_to_show(stage.home, 16 / 10)
+        first.near, first.far = stage.near_display, stage.far_display
+
+    def _welcome(self, client: ClientHandle) -> None:
+        with self._lock:
+            if client.client_id in self._sessions:
+                return
+            session = Session(client, self._scene, self._stage)
+            self._sessions[client.client_id] = session
+        _refuse_viser_uploads(client.gui)
+        client.camera.on_update(lambda _: session.camera_moved())
+        session.arrive()
+        build_panels(session)
+        for panel in self.extra_panels:
+            panel(session)
+
+    def _farewell(self, client: ClientHandle) -> None:
+        with self._lock:
+            session = self._sessions.pop(client.client_id, None)
+        if session is not None:
+            session.close()
+
+
+def show_scene(
+    scene: Scene | Path | str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    token: str | None = None,
+    block: bool = True,
+    open_browser: bool = False,
+) -> Viewer:
+    """Open a scene in the browser.
+
+    Args:
+        scene: a scene, a scene folder or a splat file.
+        host: address to bind to; anything but this machine needs a token.
+        port: the next free one is taken if it is in use; 0 for any.
+        token: secret in the address that visitors open.
+        block: return only after Ctrl+C.
+        open_browser: open the address in the default browser.
+
+    Returns:
+        The running viewer (stopped if ``block``).
+
+    Raises:
+        InputError: the scene cannot be read, or a public address without a token.
+    """
+    scene = scene if isinstance(scene, Scene) else load_scene(scene)
+    viewer = Viewer(scene, host=host, port=port, token=token)
+    log.info("viewer at %s", viewer.url)
+    if open_browser:
+        import webbrowser
+
+        webbrowser.open(viewer.url)
+    if block:
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            viewer.stop()
+    return viewer
+
+
+def _refuse_viser_uploads(gui) -> None:
+    """viser buffers uploads of any size in memory, for any button; files come through ``Uploads`` instead."""
+    from viser import _messages
+
+    gui._websock_interface.unregister_handler(
+        _messages.FileTransferStartUpload, gui._handle_file_transfer_start
+    )
+
+
+def _quiet_viser():
+    """viser prints its address without the token; ours is printed by whoever starts the viewer."""
+    import contextlib
+    import io
+
+    return contextlib.redirect_stdout(io.StringIO())
