@@ -14,11 +14,18 @@ from torch import Tensor
 from ..errors import InputError
 from ..gaussians import Gaussians
 from ..motion import Motion
+from . import compressed_ply, ply
 from .atomic import atomic_write
+from .axes import from_y_up, to_y_up
+from .ply import read_ply_header
 from .splat_file import SplatFile, drop_unusable
 
 _MODULES = {
     ".ply": "ply",
+    ".compressed.ply": "compressed_ply",
+    ".splat": "splat",
+    ".ksplat": "ksplat",
+    ".spz": "spz",
 }
 SPLAT_SUFFIXES = tuple(_MODULES)
 """Suffixes that are read and written."""
@@ -39,15 +46,18 @@ def read_splats(path: str | Path) -> SplatFile:
         InputError: no such file, an unknown suffix, or a file that is damaged or not what its suffix says.
     """
     path = Path(path)
-    module = _module(path)
+    suffix, module = _codec(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist or is not a file")
     try:
+        if suffix.endswith(".ply"):  # the name of a .ply file does not tell whether it is compressed
+            module = compressed_ply if compressed_ply.is_compressed(read_ply_header(path)) else ply
         file = module.read(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     gaussians, motion, notes = drop_unusable(file.gaussians, file.motion, str(path))
-    return replace(file, gaussians=gaussians, motion=motion, notes=file.notes + notes)
+    file = replace(file, gaussians=gaussians, motion=motion, notes=file.notes + notes)
+    return from_y_up(file) if getattr(module, "Y_UP", False) else file
 
 
 def write_splats(
@@ -78,7 +88,7 @@ def write_splats(
         InputError: an unknown suffix, a file that exists, or splats that are all unusable.
     """
     path = Path(path)
-    module = _module(path)
+    _, module = _codec(path)
     gaussians = gaussians.detach().to("cpu")
     motion = None if motion is None else _on_cpu(motion)
     if up is not None:
@@ -87,17 +97,20 @@ def write_splats(
     if sh_degree is not None and sh_degree < gaussians.sh_degree:
         notes += (f"harmonics were truncated from degree {gaussians.sh_degree} to {sh_degree} as asked",)
         gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2])
+    if getattr(module, "Y_UP", False):
+        gaussians, motion, turned = to_y_up(gaussians, motion, up)
+        notes += (turned,)
     with atomic_write(path, overwrite=overwrite) as temporary:
         return notes + module.write(
             temporary, gaussians, motion=motion, up=up, metres_per_unit=metres_per_unit
         )
 
 
-def _module(path: Path) -> ModuleType:
+def _codec(path: Path) -> tuple[str, ModuleType]:
     suffix = splat_suffix(path)
     if suffix is None:
         raise InputError(f"{path}: not a known splat format; known are {', '.join(SPLAT_SUFFIXES)}")
-    return import_module(f".{_MODULES[suffix]}", __package__)
+    return suffix, import_module(f".{_MODULES[suffix]}", __package__)
 
 
 def _on_cpu(motion: Motion) -> Motion:

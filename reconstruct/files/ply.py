@@ -23,7 +23,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..gaussians import Gaussians
 from ..motion import Motion
-from .splat_file import CHUNK, SplatFile, check_count
+from ..spherical_harmonics import sh_degree
+from .splat_file import SplatFile, allocate, check_count, chunks
 
 _TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
@@ -124,19 +125,15 @@ def read(path: Path) -> SplatFile:
     check_count(path, element.count, path.stat().st_size - element.offset, element.dtype.itemsize)
     rest, notes = _rest_columns(path, names)
     columns = [*_CORE, *_DC, *(name for coefficient in rest for name in coefficient)]
-    means, quats, log_scales = (np.empty((element.count, width), np.float32) for width in (3, 4, 3))
-    logits = np.empty(element.count, np.float32)
-    sh = np.empty((element.count, 1 + len(rest), 3), np.float32)
+    gaussians = allocate(element.count, sh_degree(1 + len(rest)))
     with path.open("rb") as file:
         file.seek(element.offset)
-        for first in range(0, element.count, CHUNK):
-            rows = _read_rows(file, element, min(CHUNK, element.count - first), columns)
-            part = slice(first, first + len(rows))
-            means[part], logits[part] = rows[:, 0:3], rows[:, 3]
-            log_scales[part], quats[part] = rows[:, 4:7], rows[:, 7:11]
-            sh[part] = rows[:, 11:].reshape(len(rows), -1, 3)
-    tensors = [torch.from_numpy(array) for array in (means, quats, log_scales, logits, sh)]
-    return SplatFile(Gaussians(*tensors), up=header.up, metres_per_unit=header.metres_per_unit, notes=notes)
+        for part in chunks(element.count):
+            rows = torch.from_numpy(_read_rows(file, element, part.stop - part.start, columns))
+            gaussians.means[part], gaussians.opacity_logits[part] = rows[:, 0:3], rows[:, 3]
+            gaussians.log_scales[part], gaussians.quats[part] = rows[:, 4:7], rows[:, 7:11]
+            gaussians.sh[part] = rows[:, 11:].unflatten(1, (-1, 3))
+    return SplatFile(gaussians, up=header.up, metres_per_unit=header.metres_per_unit, notes=notes)
 
 
 def write(
@@ -155,15 +152,15 @@ def write(
     lines += [f"element vertex {len(gaussians)}", *(f"property float {name}" for name in names), "end_header"]
     with path.open("wb") as file:
         file.write(("\n".join(lines) + "\n").encode("ascii"))
-        for first in range(0, len(gaussians), CHUNK):
-            part = gaussians[first : first + CHUNK]
-            rows = np.zeros((len(part), len(names)), "<f4")
-            rows[:, 0:3] = part.means.numpy()
-            rows[:, 6:9] = part.sh[:, 0].numpy()
-            rows[:, 9 : 9 + 3 * rest] = part.sh[:, 1:].transpose(1, 2).flatten(1).numpy()
-            rows[:, -8] = part.opacity_logits.numpy()
-            rows[:, -7:-4] = part.log_scales.numpy()
-            rows[:, -4:] = part.quats.numpy()
+        for part in chunks(len(gaussians)):
+            chunk = gaussians[part]
+            rows = np.zeros((len(chunk), len(names)), "<f4")
+            rows[:, 0:3] = chunk.means.numpy()
+            rows[:, 6:9] = chunk.sh[:, 0].numpy()
+            rows[:, 9 : 9 + 3 * rest] = chunk.sh[:, 1:].transpose(1, 2).flatten(1).numpy()
+            rows[:, -8] = chunk.opacity_logits.numpy()
+            rows[:, -7:-4] = chunk.log_scales.numpy()
+            rows[:, -4:] = chunk.quats.numpy()
             file.write(rows.data)
     return ("motion was left out: .ply holds one moment",) if motion is not None else ()
 

@@ -7,11 +7,14 @@ and a log-scale of -inf (a flat splat) are meant well by those who write them: t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
@@ -61,17 +64,48 @@ def check_count(path: Path, count: int, available: int, bytes_per_splat: float) 
         raise InputError(f"{path} is damaged or cut short: it claims {count} splats in {available} bytes")
 
 
+def allocate(count: int, sh_degree: int) -> Gaussians:
+    """Uninitialised splats to be filled chunk by chunk; check the count first."""
+    shapes = [(count, 3), (count, 4), (count, 3), (count,), (count, (sh_degree + 1) ** 2, 3)]
+    return Gaussians(*(torch.empty(shape) for shape in shapes))
+
+
+def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
+    """Slices that cover ``count`` rows."""
+    return (slice(first, min(first + size, count)) for first in range(0, count, size))
+
+
+def logit_from_byte(alpha: Tensor | NDArray[np.uint8]) -> Float[Tensor, "*n"]:
+    """Opacity logits of 8-bit opacities; 0 and 255 become a quarter step inside, since the ends are infinite."""
+    steps = torch.as_tensor(alpha).float().clamp(0.25, 254.75)
+    return torch.log(steps / (255 - steps))
+
+
+def byte_from_unit(values: Float[Tensor, "*n"]) -> UInt8[Tensor, "*n"]:
+    """Values in 0..1, clamped, as the nearest of 256 levels."""
+    return (values * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def lost_frame(
+    name: str, motion: Motion | None, up: Tensor | None, metres_per_unit: float | None
+) -> tuple[str, ...]:
+    """Notes of a format that holds neither motion nor axes nor units."""
+    notes = [] if motion is None else [f"motion was left out: {name} holds one moment"]
+    told = [what for what, value in (("up axis", up), ("unit", metres_per_unit)) if value is not None]
+    return (*notes, *([f"{name} cannot tell the {' or the '.join(told)}; coordinates are unchanged"] if told else []))
+
+
 def usable(gaussians: Gaussians) -> Bool[Tensor, "n"]:
     """Which splats a renderer can show."""
     mask = torch.ones(len(gaussians), dtype=torch.bool)
-    for part in range(0, len(gaussians), CHUNK):
-        chunk = gaussians[part : part + CHUNK]
+    for part in chunks(len(gaussians)):
+        chunk = gaussians[part]
         good = chunk.opacity_logits.abs() < _LARGEST
         for values in (chunk.means, chunk.quats, chunk.log_scales, chunk.sh):
             good &= (values.abs() < _LARGEST).flatten(1).all(dim=1)
         good &= (chunk.log_scales < _LARGEST_LOG_SCALE).all(dim=1)
         good &= chunk.quats.norm(dim=1) > 1e-9
-        mask[part : part + CHUNK] = good
+        mask[part] = good
     return mask
 
 

@@ -1,0 +1,261 @@
+"""Niantic's .spz: about 20 bytes a splat before harmonics, compressed. Written as version 3; 2, 3 and 4 are read.
+
+Source: the nianticlabs/spz documentation. Version 2 and 3 are one gzip stream of a header of 16 bytes and the sections
+positions (24-bit fixed point), alphas, colours, scales (8 bits), rotations (v2: xyz in 3 bytes; v3: smallest three in
+4) and harmonics (8 bits in -1..1, coefficient by coefficient). Version 4 compresses every section by itself with zstd.
+The axes are x right, y up, z back (RUB); the file does not tell the unit. The caller turns the axes (``Y_UP``).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+from ..gaussians import Gaussians
+from ..motion import Motion
+from .morton import morton_order
+from .quaternions import SQRT_HALF, from_smallest_three, smallest_three
+from .splat_file import MAX_INFLATION, SplatFile, allocate, byte_from_unit, check_count, chunks, logit_from_byte
+
+Y_UP = True
+"""The format prescribes y up; the caller turns what is written and read."""
+_MAGIC = b"NGSP"
+_COEFFICIENTS = (0, 3, 8, 15, 24)
+_COLOR_SCALE = 0.15
+_BLOCK = 1 << 20
+_ANTIALIASED, _EXTENSIONS = 1, 2
+
+
+@dataclass(frozen=True)
+class _Header:
+    version: int
+    count: int
+    sh_degree: int
+    fraction_bits: int
+    flags: int
+
+    @property
+    def sections(self) -> dict[str, int]:
+        """Bytes of each section, in file order."""
+        per_splat = {
+            "positions": 9, "alphas": 1, "colors": 3, "scales": 3,
+            "rotations": 3 if self.version == 2 else 4, "sh": 3 * _COEFFICIENTS[self.sh_degree],
+        }  # fmt: skip
+        return {name: size * self.count for name, size in per_splat.items()}
+
+
+def read(path: Path) -> SplatFile:
+    """Read the splats, y up, in the file's order."""
+    with path.open("rb") as file:
+        start = file.read(32)
+    if start.startswith(_MAGIC):
+        header, sections = _read_zstd(path, start)
+    elif start.startswith(b"\x1f\x8b"):
+        header, sections = _read_gzip(path)
+    else:
+        raise InputError(f"{path} is not an .spz file: it begins neither with gzip nor with {_MAGIC.decode()}")
+    degree = min(header.sh_degree, 3)
+    gaussians = allocate(header.count, degree)
+    for part in chunks(header.count):
+        _decode(gaussians[part], {name: data[part] for name, data in sections.items()}, header)
+    notes = [] if degree == header.sh_degree else ["harmonics of degree 4 were left out"]
+    notes += ["trained for antialiased rendering; this is not kept"] if header.flags & _ANTIALIASED else []
+    notes += ["extensions in the file were ignored"] if header.flags & _EXTENSIONS else []
+    return SplatFile(gaussians, notes=tuple(notes))
+
+
+def write(
+    path: Path,
+    gaussians: Gaussians,
+    *,
+    motion: Motion | None = None,
+    up: Float[Tensor, "3"] | None = None,
+    metres_per_unit: float | None = None,
+) -> tuple[str, ...]:
+    """Write version 3 in Morton order; positions get as many fractional bits as their range leaves."""
+    largest = max(float(gaussians.means.abs().max()), 1e-6)
+    bits = min(20, max(0, 22 - math.floor(math.log2(largest))))
+    header = _Header(3, len(gaussians), gaussians.sh_degree, bits, 0)
+    raw = bytearray(struct.pack("<4sIIBBBB", _MAGIC, 3, header.count, header.sh_degree, bits, 0, 0))
+    sections = {name: np.empty((header.count, size // header.count), np.uint8) for name, size in header.sections.items()}
+    order = morton_order(gaussians.means)
+    for part in chunks(header.count):
+        for name, values in _encode(gaussians[order[part]], bits).items():
+            sections[name][part] = values.numpy()
+    for values in sections.values():
+        raw += values.data.cast("B") if values.size else b""
+    with path.open("wb") as file:
+        file.writelines(_gzip(raw))
+    notes = ["splats were put in Morton order"]
+    for what, lost in (
+        ("colours", gaussians.sh[:, 0].abs() > 0.5 / _COLOR_SCALE),
+        ("harmonics", gaussians.sh[:, 1:].abs() > 1),
+        ("scales", (gaussians.log_scales < -10) | (gaussians.log_scales > 255 / 16 - 10)),
+    ):
+        if n := int(lost.sum()):
+            notes.append(f"{n} of {lost.numel()} values of {what} were clamped to what .spz holds")
+    if largest >= 1 << 23:
+        notes.append(f"positions beyond {1 << 23} were clamped")
+    notes += ["motion was left out: .spz holds one moment"] if motion is not None else []
+    notes += [".spz cannot tell the unit; lengths are unchanged"] if metres_per_unit is not None else []
+    return tuple(notes)
+
+
+def _header(path: Path, data: bytes) -> _Header:
+    magic, version, count, degree, bits, flags, _ = struct.unpack_from("<4sIIBBBB", data)
+    if magic != _MAGIC or version not in (2, 3, 4) or degree > 4 or bits > 24:
+        raise InputError(
+            f"{path} is not an .spz file that is understood: magic {magic!r}, version {version}, "
+            f"harmonics of degree {degree}, {bits} fractional bits"
+        )
+    header = _Header(version, count, degree, bits, flags)
+    check_count(path, count, path.stat().st_size * MAX_INFLATION, sum(header.sections.values()) / max(count, 1))
+    return header
+
+
+def _split(header: _Header, payload: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    parts, offset = {}, 0
+    for name, size in header.sections.items():
+        parts[name] = payload[offset : offset + size].reshape(header.count, -1) if size else payload[:0].reshape(0, 0)
+        offset += size
+    return parts
+
+
+def _read_gzip(path: Path) -> tuple[_Header, dict[str, NDArray[np.uint8]]]:
+    """Inflate the header, check its claim, then exactly as much as it claims."""
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        with path.open("rb") as file:
+            start = b""
+            while len(start) < 16:
+                block = inflate.unconsumed_tail or file.read(_BLOCK)
+                if not block:
+                    raise InputError(f"{path} is damaged or cut short: no whole .spz header")
+                start += inflate.decompress(block, 16 - len(start))
+            header = _header(path, start)
+            if header.version == 4:
+                raise InputError(f"{path} claims version 4 inside gzip, which no .spz file is")
+            payload = np.empty(sum(header.sections.values()), np.uint8)
+            filled = 0
+            while filled < len(payload):
+                block = inflate.unconsumed_tail or file.read(_BLOCK)
+                data = inflate.decompress(block, min(_BLOCK, len(payload) - filled))
+                if not data and (not block or inflate.eof):
+                    raise InputError(f"{path} is cut short: {filled} of {len(payload)} bytes for {header.count} splats")
+                payload[filled : filled + len(data)] = np.frombuffer(data, np.uint8)
+                filled += len(data)
+    except zlib.error as error:
+        raise InputError(f"{path} is damaged: its gzip stream cannot be read ({error})") from error
+    return header, _split(header, payload)
+
+
+def _read_zstd(path: Path, start: bytes) -> tuple[_Header, dict[str, NDArray[np.uint8]]]:
+    """Version 4: a plain header, a table of stream sizes, a zstd stream for every section that is not empty."""
+    try:
+        import zstandard
+    except ImportError as error:
+        raise InputError(f"{path}: .spz version 4 needs the extra 'splats' (pip install 'cosmorama[splats]')") from error
+    if len(start) < 32:
+        raise InputError(f"{path} is damaged or cut short: no whole .spz header")
+    header = _header(path, start)
+    streams, table = start[15], struct.unpack_from("<I", start, 16)[0]
+    sizes = {name: size for name, size in header.sections.items() if size}
+    if header.version != 4 or streams != len(sizes):
+        raise InputError(f"{path} is damaged: version {header.version} with {streams} streams, {len(sizes)} expected")
+    parts = {}
+    with path.open("rb") as file:
+        file.seek(table)
+        toc = file.read(16 * streams)
+        if len(toc) < 16 * streams:
+            raise InputError(f"{path} is cut short: no whole table of streams")
+        for (name, size), (packed, unpacked) in zip(sizes.items(), struct.iter_unpack("<QQ", toc)):
+            if unpacked != size or packed > path.stat().st_size:
+                raise InputError(f"{path} is damaged: section {name} claims {unpacked} bytes, {size} expected")
+            try:
+                reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file.read(packed))
+                data = reader.read(size)
+            except zstandard.ZstdError as error:
+                raise InputError(f"{path} is damaged: section {name} cannot be read ({error})") from error
+            if len(data) != size:
+                raise InputError(f"{path} is cut short: section {name} has {len(data)} of {size} bytes")
+            parts[name] = np.frombuffer(data, np.uint8).reshape(header.count, -1)
+    return header, {"sh": np.zeros((0, 0), np.uint8), **parts}
+
+
+def _decode(target: Gaussians, sections: dict[str, NDArray[np.uint8]], header: _Header) -> None:
+    parts = {name: torch.from_numpy(np.ascontiguousarray(data)) for name, data in sections.items()}
+    low, middle, high = parts["positions"].unflatten(1, (3, 3)).int().unbind(2)
+    fixed = low | middle << 8 | high << 16
+    target.means[:] = torch.where(fixed >= 1 << 23, fixed - (1 << 24), fixed) / float(1 << header.fraction_bits)
+    target.opacity_logits[:] = logit_from_byte(parts["alphas"][:, 0])
+    target.sh[:, 0] = (parts["colors"].float() / 255 - 0.5) / _COLOR_SCALE
+    target.log_scales[:] = parts["scales"].float() / 16 - 10
+    if header.version == 2:
+        xyz = parts["rotations"].float() / 127.5 - 1
+        w = (1 - xyz.square().sum(dim=1, keepdim=True)).clamp_min(0).sqrt()
+        target.quats[:] = torch.nn.functional.normalize(torch.cat([w, xyz], dim=1), dim=1)
+    else:
+        target.quats[:] = _unpack_rotations(parts["rotations"])
+    rest = target.sh.shape[1] - 1
+    if rest:
+        target.sh[:, 1:] = (parts["sh"].unflatten(1, (-1, 3))[:, :rest].float() - 128) / 128
+
+
+def _encode(chunk: Gaussians, bits: int) -> dict[str, UInt8[Tensor, "n b"]]:
+    fixed = (chunk.means.double() * (1 << bits)).round().clamp(-(1 << 23), (1 << 23) - 1).int()
+    positions = torch.stack([fixed & 255, fixed >> 8 & 255, fixed >> 16 & 255], dim=2).flatten(1)
+    harmonics = (chunk.sh[:, 1:] * 128 + 128).round().clamp(0, 255).flatten(1)
+    return {
+        "positions": positions.to(torch.uint8),
+        "alphas": byte_from_unit(chunk.opacities)[:, None],
+        "colors": byte_from_unit(chunk.sh[:, 0] * _COLOR_SCALE + 0.5),
+        "scales": ((chunk.log_scales + 10) * 16).round().clamp(0, 255).to(torch.uint8),
+        "rotations": _pack_rotations(chunk.quats),
+        "sh": harmonics.to(torch.uint8),
+    }
+
+
+def _pack_rotations(quats: Float[Tensor, "n 4"]) -> UInt8[Tensor, "n 4"]:
+    """Two bits for the largest component of xyzw, then sign and nine bits for each of the others."""
+    largest, others = smallest_three(quats[:, [1, 2, 3, 0]])
+    magnitudes = (others.abs() / SQRT_HALF * 511).round().clamp_max(511).long()
+    a, b, c = (magnitudes | (others < 0).long() << 9).unbind(1)
+    packed = largest << 30 | a << 20 | b << 10 | c
+    return torch.stack([packed >> shift & 255 for shift in (0, 8, 16, 24)], dim=1).to(torch.uint8)
+
+
+def _unpack_rotations(rows: UInt8[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+    b = rows.long()
+    packed = b[:, 0] | b[:, 1] << 8 | b[:, 2] << 16 | b[:, 3] << 24
+    fields = torch.stack([packed >> 20 & 1023, packed >> 10 & 1023, packed & 1023], dim=1)
+    others = (fields & 511).float() / 511 * SQRT_HALF * torch.where(fields >= 512, -1.0, 1.0)
+    return from_smallest_three(packed >> 30, others)[:, [3, 0, 1, 2]]
+
+
+def _gzip(raw: bytearray) -> list[bytes]:
+    """One gzip member whose blocks are deflated in two threads; each ends at a byte boundary (sync flush)."""
+    view = memoryview(raw)
+    starts = range(0, len(view), _BLOCK)
+
+    def deflate(start: int) -> bytes:
+        compress = zlib.compressobj(6, zlib.DEFLATED, -15)
+        last = start + _BLOCK >= len(view)
+        return compress.compress(view[start : start + _BLOCK]) + compress.flush(
+            zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        body = list(pool.map(deflate, starts))
+    header = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+    return [header, *body, struct.pack("<II", zlib.crc32(view), len(view) & 0xFFFFFFFF)]
