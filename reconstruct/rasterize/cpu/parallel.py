@@ -1,0 +1,57 @@
+"""Kernels on several threads.
+
+Kernels are compiled without the interpreter lock and are called once per thread, from plain Python threads; inside,
+they draw the number of the next piece of work from a shared counter until none is left. What a piece of work writes
+depends on the piece alone, so results do not depend on the number of threads. Unlike Numba's own threading layers this
+needs no OpenMP or TBB, survives a fork, and several threads may render at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call for the argument types at hand, keep the result on disk, release the lock.
+
+    Products and sums may be fused; nothing else is reordered, and NaN stays NaN.
+    """
+    return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(function)
+
+
+def run_parallel(function: Callable[..., Any], *args: Any) -> None:
+    """Call ``function(counter, *args)`` on as many threads as torch uses, and wait.
+
+    ``function`` is a kernel that does piece ``fetch_add(counter)`` until that exceeds what there is.
+    """
+    counter = np.zeros(1, np.int64)
+    helpers = [_threads().submit(function, counter, *args) for _ in range(torch.get_num_threads() - 1)]
+    function(counter, *args)
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="rasterize")
+    return _pool
+
+
+def _forget_threads() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

@@ -1,0 +1,215 @@
+"""Which splats touch which tiles, front to back.
+
+The splats of a camera are sorted by depth once; walking them in that order and appending each to the tiles it
+touches leaves every tile's list sorted. A splat touches a tile if its ellipse of alpha >= MIN_ALPHA, cut to the
+tile's rows of pixel centres, reaches one of the tile's columns (exact, as in Speedy-Splat's AccuTile, Hanson et al.
+2025, but for pixel centres).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .parallel import kernel, run_parallel
+from .projection import DEPTH, REACH, SPREAD, XX, XY, YY, X, Y
+from .simd import fetch_add
+
+TILE = 16
+"""Pixels along a tile's side."""
+PIECES = 16
+"""Parts into which the sorted splats are cut to be appended in parallel."""
+SLACK = 1e-3
+"""Pixels by which ellipses are enlarged, so that rounding never loses a pixel that the blending would draw."""
+
+
+@dataclass(frozen=True)
+class TileLists:
+    """Splat-tile pairs, grouped by tile (row by row, camera by camera), front to back within each."""
+
+    offsets: np.ndarray
+    """[tiles + 1] where each tile's pairs begin."""
+    splats: np.ndarray
+    """[pairs] index camera * n + splat of each pair."""
+    slots: np.ndarray
+    """[pairs] position of each pair when pairs are grouped by splat."""
+    order: np.ndarray
+    """[seen] indices camera * n + splat, by camera and depth."""
+    slot_offsets: np.ndarray
+    """[seen + 1] where each splat's slots begin, in that order."""
+    columns: int
+    rows: int
+
+
+def build_tile_lists(records: np.ndarray, radii: np.ndarray, width: int, height: int) -> TileLists:
+    """Pairs of every camera.
+
+    Args:
+        records: [c, n, RECORD], see ``projection``.
+        radii: [c, n, 2], 0 for splats not seen.
+        width, height: of the images.
+    """
+    cameras, n = records.shape[:2]
+    columns, rows = -(-width // TILE), -(-height // TILE)
+    order, ends = sort_by_depth(records, radii)
+    camera_of_piece, starts = _pieces(ends)
+    records, tiles = records.reshape(cameras * n, -1), columns * rows
+    counts = np.zeros((len(starts) - 1, tiles), np.int32)
+    slot_offsets = np.zeros(len(order) + 1, np.int64)
+    run_parallel(count_pairs, records, order, starts, width, height, columns, counts, slot_offsets)
+    np.cumsum(slot_offsets, out=slot_offsets)
+    pairs = int(slot_offsets[-1])
+    offsets = np.zeros(cameras * tiles + 1, np.int64)
+    place_pieces(counts, camera_of_piece, offsets)
+    splats, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
+    run_parallel(
+        append_pairs, records, order, starts, width, height, columns, counts, slot_offsets, splats, slots
+    )
+    return TileLists(offsets, splats, slots, order, slot_offsets, columns, rows)
+
+
+def _pieces(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut each camera's part of the order into equal pieces: the camera of each, and where they begin."""
+    begins = np.concatenate([[0], ends[:-1]])
+    per_camera = max(1, PIECES // max(1, len(ends)))
+    starts = [np.linspace(b, e, per_camera + 1).astype(np.int64)[:-1] for b, e in zip(begins, ends)]
+    return np.repeat(np.arange(len(ends)), per_camera), np.concatenate([*starts, ends[-1:]])
+
+
+@kernel
+def sort_by_depth(records, radii):
+    """Indices of seen splats, by camera, depth and index; and where each camera's part ends.
+
+    A radix sort on the bits of the depths, which are positive floats and so in the order of their bits.
+    """
+    cameras, n = records.shape[:2]
+    digits, passes = 2048, 3
+    seen = 0
+    for c in range(cameras):
+        for i in range(n):
+            seen += radii[c, i, 0] > 0
+    order = np.empty(seen, np.int32)
+    ends = np.empty(cameras, np.int64)
+    keys, sorted_keys = np.empty(seen, np.uint32), np.empty(seen, np.uint32)
+    sorted_order = np.empty(seen, np.int32)
+    end = 0
+    for c in range(cameras):
+        begin = end
+        for i in range(n):
+            if radii[c, i, 0] > 0:
+                order[end] = c * n + i
+                keys[end] = np.float32(records[c, i, DEPTH]).view(np.uint32)
+                end += 1
+        ends[c] = end
+        for p in range(passes):
+            shift = np.uint32(11 * p)
+            position = np.zeros(digits + 1, np.int64)
+            for j in range(begin, end):
+                position[((keys[j] >> shift) & np.uint32(2047)) + 1] += 1
+            position[0] = begin
+            for digit in range(digits):
+                position[digit + 1] += position[digit]
+            for j in range(begin, end):
+                digit = (keys[j] >> shift) & np.uint32(2047)
+                target = position[digit]
+                position[digit] += 1
+                sorted_keys[target] = keys[j]
+                sorted_order[target] = order[j]
+            order[begin:end] = sorted_order[begin:end]
+            keys[begin:end] = sorted_keys[begin:end]
+    return order, ends
+
+
+@kernel
+def tile_rows(record, height):
+    """First tile row and one past the last that hold a pixel centre of the splat's bounding box."""
+    reach_y = math.sqrt(record[REACH] * record[YY]) + SLACK
+    first = max(math.ceil(record[Y] - reach_y - 0.5), 0.0)
+    last = min(math.floor(record[Y] + reach_y - 0.5), height - 1.0)
+    if last < first:
+        return 0, 0
+    return int(first) // TILE, int(last) // TILE + 1
+
+
+@kernel
+def tile_columns(record, row, width):
+    """First tile column and one past the last that the splat touches in a row of tiles."""
+    xx, xy, yy, reach = float(record[XX]), float(record[XY]), float(record[YY]), float(record[REACH])
+    reach_x, reach_y = math.sqrt(reach * xx), math.sqrt(reach * yy)
+    top = max(row * TILE + 0.5 - record[Y] - SLACK, -reach_y)
+    bottom = min(row * TILE + (TILE - 0.5) - record[Y] + SLACK, reach_y)
+    # The ellipse's half width at height d is concave: its greatest value lies at the rightmost point or at an edge.
+    rightmost = xy / xx * reach_x
+    at_right = min(max(rightmost, top), bottom)
+    at_left = min(max(-rightmost, top), bottom)
+    right = (
+        xy / yy * at_right + math.sqrt(max(reach - at_right * at_right / yy, 0.0) * record[SPREAD]) + SLACK
+    )
+    left = xy / yy * at_left - math.sqrt(max(reach - at_left * at_left / yy, 0.0) * record[SPREAD]) - SLACK
+    first = max(math.ceil(record[X] + left - 0.5), 0.0)
+    last = min(math.floor(record[X] + right - 0.5), width - 1.0)
+    if last < first:
+        return 0, 0
+    return int(first) // TILE, int(last) // TILE + 1
+
+
+@kernel
+def count_pairs(counter, records, order, starts, width, height, columns, counts, slot_offsets):
+    """Pairs of each tile in each piece of the order; and pairs of each splat, one place late, to be summed up."""
+    piece = fetch_add(counter)
+    while piece < len(starts) - 1:
+        for j in range(starts[piece], starts[piece + 1]):
+            record = records[order[j]]
+            pairs = 0
+            first_row, end_row = tile_rows(record, height)
+            for row in range(first_row, end_row):
+                first, end = tile_columns(record, row, width)
+                for column in range(first, end):
+                    counts[piece, row * columns + column] += 1
+                pairs += end - first
+            slot_offsets[j + 1] = pairs
+        piece = fetch_add(counter)
+
+
+@kernel
+def place_pieces(counts, camera_of_piece, offsets):
+    """Turn counts into the places where each piece begins in each tile; and the tiles' offsets."""
+    pieces, tiles = counts.shape
+    place = 0
+    first = 0
+    while first < pieces:
+        end = first
+        while end < pieces and camera_of_piece[end] == camera_of_piece[first]:
+            end += 1
+        for tile in range(tiles):
+            offsets[camera_of_piece[first] * tiles + tile] = place
+            for piece in range(first, end):
+                count = counts[piece, tile]
+                counts[piece, tile] = place
+                place += count
+        first = end
+    offsets[len(offsets) - 1] = place
+
+
+@kernel
+def append_pairs(
+    counter, records, order, starts, width, height, columns, counts, slot_offsets, splats, slots
+):  # fmt: skip
+    """Write each pair to its place; ``counts`` are the next free places."""
+    piece = fetch_add(counter)
+    while piece < len(starts) - 1:
+        for j in range(starts[piece], starts[piece + 1]):
+            record = records[order[j]]
+            slot = slot_offsets[j]
+            first_row, end_row = tile_rows(record, height)
+            for row in range(first_row, end_row):
+                first, end = tile_columns(record, row, width)
+                for column in range(first, end):
+                    place = counts[piece, row * columns + column]
+                    counts[piece, row * columns + column] = place + 1
+                    splats[place] = order[j]
+                    slots[place] = slot
+                    slot += 1
+        piece = fetch_add(counter)
