@@ -6,11 +6,15 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..reconstruct.errors import InputError
 from ..reconstruct.scene import Scene, load_scene
+from ..reconstruct.transforms_json import PosedImage
 from .guard import Guard, is_loopback
 from .panels import build_panels
 from .session import Session
@@ -51,6 +55,7 @@ class Viewer:
             raise InputError(f"a viewer on {host} can be reached by others: give it a token")
         self._scene = scene
         self._stage = stage_scene(scene)
+        self._placeholder: np.ndarray | None = None
         self._sessions: dict[int, Session] = {}
         self._lock = threading.Lock()
         self.extra_panels: list[Callable[[Session], None]] = []
@@ -93,10 +98,21 @@ class Viewer:
         if restage:
             self._share_stage()
         for session in sessions:
-            session.history.reset(scene)
-            if restage:
-                session.set_stage(self._stage)
-            session.refresh()
+            session.replace_scene(scene, self._stage if restage else None)
+
+    def add_view(self, view: PosedImage) -> None:
+        """One more known camera, for everybody."""
+        with self._lock:
+            self._scene = replace(self._scene, views=[*self._scene.views, view])
+            sessions = list(self._sessions.values())
+        for session in sessions:
+            session.add_view(view)
+
+    def set_placeholder(self, pixels: np.ndarray | None) -> None:
+        """A picture to show while there are no splats yet, uint8 RGB."""
+        self._placeholder = pixels
+        for session in self.sessions():
+            session.painter.set_placeholder(pixels)
 
     def sessions(self) -> list[Session]:
         """Everybody who is here."""
@@ -147,6 +163,7 @@ class Viewer:
             self._sessions[client.client_id] = session
         _refuse_viser_uploads(client.gui)
         client.camera.on_update(lambda _: session.camera_moved())
+        session.painter.set_placeholder(self._placeholder)
         session.arrive()
         build_panels(session)
         for panel in self.extra_panels:

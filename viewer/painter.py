@@ -66,6 +66,7 @@ class Painter:
         self._gaussians: Gaussians | None = None
         self._node: GaussianSplatHandle | None = None
         self._shown: _Shown | None = None
+        self._placeholder: np.ndarray | None = None
         self._moved_at = 0.0
         self._wake = threading.Event()
         self._stopped = False
@@ -81,6 +82,12 @@ class Painter:
     def set_mode(self, mode: str) -> None:
         """Switch between ``SPLATS`` and ``FRAMES``."""
         self.mode = mode
+        self._wake.set()
+
+    def set_placeholder(self, pixels: np.ndarray | None) -> None:
+        """A picture to show as long as there are no splats, uint8 RGB."""
+        self._placeholder = pixels
+        self._shown = None
         self._wake.set()
 
     def camera_moved(self) -> None:
@@ -122,7 +129,9 @@ class Painter:
         if not self._worth_painting(gaussians, mode, camera, sharp):
             return
         start = time.perf_counter()
-        if mode == SPLATS:
+        if not len(gaussians):
+            self._paint_placeholder(camera)
+        elif mode == SPLATS:
             self._paint_splats(gaussians, camera)
         else:
             self._paint_frame(gaussians, camera, sharp)
@@ -149,7 +158,8 @@ class Painter:
         buffer = pack_splats(
             gaussians, camera.positions[0], float(camera.intrinsics[0, 1, 1]), scale=self.stage.scale
         )
-        if self._node is None or self._shown is None or self._shown.mode != SPLATS:
+        shown = self._shown
+        if self._node is None or shown is None or shown.mode != SPLATS or not len(shown.gaussians):
             self.client.scene.set_background_image(np.zeros((2, 2, 3), np.uint8), format="png")
         if self._node is None:
             none = np.zeros((0, 3), np.float32)
@@ -159,6 +169,13 @@ class Painter:
         self._node.buffer = buffer
         self._node.visible = True
 
+    def _paint_placeholder(self, camera: Cameras) -> None:
+        if self._placeholder is None:
+            picture = np.zeros((2, 2, 3), np.uint8)
+        else:
+            picture = letterboxed(self._placeholder, camera.width / camera.height)
+        self.client.scene.set_background_image(picture, format="jpeg", jpeg_quality=85)
+
     def _paint_frame(self, gaussians: Gaussians, camera: Cameras, sharp: bool) -> None:
         longest = 1280 if sharp else 640
         ratio = min(1.0, longest / max(camera.width, camera.height))
@@ -167,3 +184,13 @@ class Painter:
         if self._node is not None:
             self._node.visible = False
         self.client.scene.set_background_image(picture, format="jpeg", jpeg_quality=90 if sharp else 75)
+
+
+def letterboxed(pixels: np.ndarray, aspect: float) -> np.ndarray:
+    """A picture with black borders, so that width / height becomes ``aspect``."""
+    height, width = pixels.shape[:2]
+    full_width, full_height = max(width, round(height * aspect)), max(height, round(width / aspect))
+    left, top = (full_width - width) // 2, (full_height - height) // 2
+    picture = np.zeros((full_height, full_width, 3), np.uint8)
+    picture[top : top + height, left : left + width] = pixels
+    return picture

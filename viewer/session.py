@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from ..reconstruct.cameras import Cameras
 from ..reconstruct.gaussians import Gaussians, wxyz_from_rotation
 from ..reconstruct.scene import Scene
+from ..reconstruct.transforms_json import PosedImage
 from .frustums import Frustums
 from .history import History
 from .painter import Painter
@@ -76,6 +78,23 @@ class Session:
         self.refresh()
         self.go_home(seconds=0)
         self.client.add_notification(name, f"{len(scene.gaussians):,} splats", auto_close_seconds=5)
+
+    def replace_scene(self, scene: Scene, stage: Stage | None = None) -> None:
+        """Show a newer state of the scene; the camera stays, unless the scene has to be staged anew."""
+        views_changed = scene.views != self.scene.views
+        self.history.reset(scene)
+        if stage is not None:
+            self.set_stage(stage)
+        elif views_changed:
+            self.frustums.show(scene.views)
+        self.refresh()
+        if stage is not None:
+            self.go_home(seconds=0)
+
+    def add_view(self, view: PosedImage) -> None:
+        """One more known camera."""
+        self.history.value = replace(self.scene, views=[*self.scene.views, view])
+        self.frustums.add(view)
 
     def set_stage(self, stage: Stage) -> None:
         """Scale, up, clipping and home for another scene."""
