@@ -1,0 +1,1 @@
+"""Reading captures: posed photos as nerfstudio, instant-ngp, Blender or COLMAP leave them."""
