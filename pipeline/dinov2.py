@@ -49,9 +49,7 @@ def dinov2_features(
     mean, std = images.new_tensor(MEAN), images.new_tensor(STD)
     pixels = ((images - mean) / std).permute(0, 3, 1, 2)
     hidden = model(pixel_values=pixels, output_hidden_states=True).hidden_states
-    return [
-        model.layernorm(hidden[i])[:, 1:].reshape(b, h // PATCH, w // PATCH, CHANNELS) for i in layers
-    ]
+    return [model.layernorm(hidden[i])[:, 1:].reshape(b, h // PATCH, w // PATCH, CHANNELS) for i in layers]
 
 
 @lru_cache(maxsize=2)
@@ -65,7 +63,9 @@ def load_dinov2(device: torch.device) -> Dinov2Model:
     try:
         from transformers import Dinov2Config, Dinov2Model
     except ImportError as error:
-        raise InputError(f"DINOv2 features need the photo extra: pip install 'cosmorama[photo]' ({error})") from error
+        raise InputError(
+            f"DINOv2 features need the photo extra: pip install 'cosmorama[photo]' ({error})"
+        ) from error
     config = Dinov2Config(hidden_size=CHANNELS, num_hidden_layers=12, num_attention_heads=6, image_size=518)
     with torch.device("meta"):
         model = Dinov2Model(config)
@@ -106,7 +106,9 @@ def _tensors_from_onnx(path: Path) -> dict[str, Tensor]:
             module = node.name.removeprefix("/backbone/").removesuffix("/MatMul").replace("/", ".")
             tensors[_name(f"{module}.weight")] = arrays[node.input[1]].T.contiguous()
     grid = next(v for v in arrays.values() if v.shape == (1, 37 * 37, CHANNELS))
-    class_position = next(v for n, v in arrays.items() if v.shape == (1, 1, CHANNELS) and n.startswith("onnx::"))
+    class_position = next(
+        v for n, v in arrays.items() if v.shape == (1, 1, CHANNELS) and n.startswith("onnx::")
+    )
     tensors["embeddings.position_embeddings"] = torch.cat([class_position, grid], dim=1)
     return tensors
 

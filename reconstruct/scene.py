@@ -1,10 +1,10 @@
 """The scene folder: splats, how they came about, and the views they were made from.
 
-    scene.ply           splats, INRIA layout
-    scene.json          source, camera, up, units, models and licences, seeds, timings, versions
-    transforms.json     one entry per picture in views/, poses in the scene's world
-    views/*.png         input and generated views
-    motion.safetensors  only for scenes that move: times [t], means [t, n, 3], quats [t, n, 4]
+scene.ply           splats, INRIA layout
+scene.json          source, camera, up, units, models and licences, seeds, timings, versions
+transforms.json     one entry per picture in views/, poses in the scene's world
+views/*.png         input and generated views
+motion.safetensors  only for scenes that move: times [t], means [t, n, 3], quats [t, n, 4]
 """
 
 from __future__ import annotations
@@ -67,7 +67,11 @@ def save_scene(folder: Path, scene: Scene) -> None:
     this inside ``files.atomic_folder``.
     """
     write_splats(
-        folder / "scene.ply", scene.gaussians, up=scene.up, metres_per_unit=scene.metres_per_unit, overwrite=True
+        folder / "scene.ply",
+        scene.gaussians,
+        up=scene.up,
+        metres_per_unit=scene.metres_per_unit,
+        overwrite=True,
     )
     record = {
         "format": FORMAT, "version": 1, "up": scene.up.tolist(), "metres_per_unit": scene.metres_per_unit,

@@ -115,8 +115,10 @@ def _entry(values: dict[str, Any], path: Path, index: int) -> PosedImage:
             pose = torch.cat([pose, pose.new_tensor([[0, 0, 0, 1]])])
         image = _find(path.parent, values.get("file_path"))
         width, height = _size(values, image)
-        fl_x = float(values["fl_x"]) if "fl_x" in values else focal_px_from_fov(
-            math.degrees(values["camera_angle_x"]), width
+        fl_x = (
+            float(values["fl_x"])
+            if "fl_x" in values
+            else focal_px_from_fov(math.degrees(values["camera_angle_x"]), width)
         )
         fl_y = float(values.get("fl_y", fl_x))
         cx, cy = float(values.get("cx", width / 2)), float(values.get("cy", height / 2))
@@ -149,7 +151,9 @@ def _find(folder: Path, name: str | None) -> Path | None:
         return None
     path = folder / name
     if path.suffix == "" and not path.exists():
-        return next((p for suffix in (".png", ".jpg", ".jpeg") if (p := path.with_suffix(suffix)).exists()), path)
+        return next(
+            (p for suffix in (".png", ".jpg", ".jpeg") if (p := path.with_suffix(suffix)).exists()), path
+        )
     return path
 
 

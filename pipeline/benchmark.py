@@ -1,0 +1,39 @@
+"""Measurements of the main job."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .demo import demo_photo
+
+
+def bench_make(photo: Path | None, presets: Sequence[str], repeats: int) -> dict[str, Any]:
+    """Reports of ``make --json`` by preset, each from processes of their own so that peak memory is the job's."""
+    photo = photo or demo_photo()
+    results: dict[str, Any] = {
+        "photo": photo.name,
+        "threads": torch.get_num_threads(),
+        "cpu": platform.machine(),
+    }
+    for preset in presets:
+        reports = [_run_once(photo, preset) for _ in range(repeats)]
+        reports.sort(key=lambda report: report["seconds"])
+        results[preset] = reports[len(reports) // 2]
+    return results
+
+
+def _run_once(photo: Path, preset: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "cosmorama.pipeline.cli", "make", str(photo)]
+        command += ["--preset", preset, "--out", f"{folder}/scene", "--json", "--no-view"]
+        run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        return json.loads(run.stdout)

@@ -1,0 +1,72 @@
+"""``cosmorama make``: a photo into a scene folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Make:
+    """Turn a photo into a place to walk through."""
+
+    inputs: tyro.conf.Positional[tuple[Path, ...]]
+    """One photo."""
+    text: str | None = None
+    """What the photo shows; used by generators that read text."""
+    preset: Literal["draft", "standard", "fine"] = "standard"
+    """How much work goes into it."""
+    trajectory: str = "orbit"
+    """orbit, spiral, dolly, pan, look-around, or a transforms.json with cameras in the photo's world."""
+    focal_px: float | None = None
+    """Focal length in pixels of the photo file; default from EXIF, else a field of view of 60 degrees."""
+    out: Path | None = None
+    """The scene folder; default scenes/NAME."""
+    seed: int = 0
+    """Same seed, same machine, same files (but for the timings in scene.json)."""
+    depth_model: str = "cosmorama"
+    """The bundled network, or the name of a depth model on the transformers hub."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks and splats run; auto takes a GPU if there is one."""
+    view: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: True)")] = True
+    """Open the viewer at once and keep it open."""
+    port: int = 8080
+    """Of the viewer."""
+    force: bool = False
+    """Replace the scene folder if it exists."""
+    json: bool = False
+    """One JSON object on stdout."""
+
+    def run(self) -> None:
+        """Make the scene, show it growing, and keep showing it until Ctrl-C."""
+        from ...reconstruct.errors import InputError
+        from ..device import pick_device
+        from ..make import MakeOptions, default_folder, expect, make_scene
+        from ..progress import Reporter
+
+        if not self.inputs:
+            raise InputError("no photo was given")
+        options = MakeOptions(
+            preset=self.preset, trajectory=self.trajectory, focal_px=self.focal_px, seed=self.seed,
+            depth_model=self.depth_model, text=self.text, device=pick_device(self.device),
+        )  # fmt: skip
+        out = self.out or default_folder(self.inputs[0])
+        reporter = Reporter()
+        reporter.note(expect(options))
+        report = make_scene(self.inputs, out, options, reporter=reporter, overwrite=self.force)
+        reporter.note(
+            f"{report.scene}: {report.splats} splats, {report.seconds:.0f} s, {report.peak_memory_mb:.0f} MB"
+        )
+        reporter.note(f"Walk in it with: cosmorama view {report.scene}")
+        if self.json:
+            json.dump(asdict(report), sys.stdout, indent=1)
+            print(flush=True)
+        if self.view and not self.json:
+            from .view import View
+
+            View(out, port=self.port).run()

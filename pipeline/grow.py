@@ -1,0 +1,132 @@
+"""Grow a scene outwards from a photo: look where cameras will go, generate what is missing there, fold it in.
+
+The scene itself is the memory. Each group of cameras is shown what the scene has so far, the generator completes the
+pictures, and only pixels that the scene did not cover become new splats. What was seen once stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..reconstruct.cameras import Cameras, cat_cameras
+from ..reconstruct.depth_completion import background_support, complete_depth
+from ..reconstruct.gaussians import Gaussians, cat_gaussians
+from ..reconstruct.lift import lift
+from ..reconstruct.mesh.grid import DepthPicture
+from ..reconstruct.rasterize import rasterize
+from .generators import Memory, ViewGenerator, ViewRequest
+
+COVERED = 0.7
+"""Pixels that the scene covers at least this much are kept as they are."""
+BEHIND = 1.02
+"""Generated splats that the photo can see must lie at least this much further away than what it shows."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A scene after growing, and the pictures it grew by."""
+
+    gaussians: Gaussians
+    cameras: Cameras
+    """V generated views, in the order they were generated."""
+    images: Float[Tensor, "v h w 3"]
+    support: Float[Tensor, "v h w"]
+    """How much of each pixel the scene covered before it was generated, 0..1."""
+    pieces: list[DepthPicture]
+    """What each view added, for meshes."""
+
+
+def show(gaussians: Gaussians, cameras: Cameras) -> Memory:
+    """What the scene shows from some cameras."""
+    with torch.no_grad():
+        seen = rasterize(gaussians, cameras)
+    depth = torch.where(seen.median_depth > 0, seen.median_depth, seen.depth)
+    return Memory(seen.color.clamp(0, 1), depth, seen.alpha)
+
+
+def grow(
+    gaussians: Gaussians,
+    photo: Float[Tensor, "h w 3"],
+    photo_depth: Float[Tensor, "h w"],
+    photo_camera: Cameras,
+    cameras: Cameras,
+    generator: ViewGenerator,
+    *,
+    seed: int,
+    text: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Growth:
+    """Generate views for the cameras, group by group, and fold each group into the scene.
+
+    Args:
+        gaussians: the scene so far; it must show the photo from ``photo_camera``.
+        photo: the photo, which always wins.
+        photo_depth: its depth.
+        photo_camera: a batch of one.
+        cameras: where to generate, in this order.
+        generator: makes the pictures.
+        seed: for the generator; group i gets ``seed + i``.
+        text: a description, for generators that take one.
+        on_progress: called with views done and views in all.
+    """
+    images, support, pieces = [], [], []
+    for start in range(0, len(cameras), generator.group_size):
+        group = cameras[start : start + generator.group_size]
+        memory = show(gaussians, group)
+        request = ViewRequest(group, memory, photo[None], photo_camera, seed + start, text)
+        pictures = generator(request)
+        for camera, picture in zip(group, pictures):
+            piece = missing_piece(gaussians, picture, camera, photo_depth, photo_camera)
+            gaussians = cat_gaussians([gaussians, lift(picture, piece.depth, camera, mask=piece.mask)])
+            pieces.append(piece)
+        images.append(pictures)
+        support.append(memory.coverage)
+        if on_progress:
+            on_progress(start + len(group), len(cameras))
+    return Growth(gaussians, cat_cameras(list(cameras)), torch.cat(images), torch.cat(support), pieces)
+
+
+def missing_piece(
+    gaussians: Gaussians,
+    picture: Float[Tensor, "h w 3"],
+    camera: Cameras,
+    photo_depth: Float[Tensor, "h w"],
+    photo_camera: Cameras,
+) -> DepthPicture:
+    """The pixels of a generated picture that the scene does not cover yet, with a depth behind what it shows."""
+    memory = show(gaussians, camera)
+    depth, covered = memory.depth[0], memory.coverage[0] > COVERED
+    known = covered & (depth > 0)
+    if known.all() or not known.any():
+        return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
+    depth = complete_depth(depth, known, background_support(depth, known))
+    depth = _behind_photo(depth, ~known, camera, photo_depth, photo_camera)
+    return DepthPicture(picture, depth, camera, ~known)
+
+
+def _behind_photo(
+    depth: Float[Tensor, "h w"],
+    mask: Bool[Tensor, "h w"],
+    camera: Cameras,
+    photo_depth: Float[Tensor, "h w"],
+    photo_camera: Cameras,
+    *,
+    steps: int = 12,
+) -> Float[Tensor, "h w"]:
+    """Push masked pixels away along their rays until they hide nothing that the photo shows."""
+    limit = float(photo_depth.max())
+    for _ in range(steps):
+        pixels, z = photo_camera.project(camera.unproject(depth[None]).reshape(1, -1, 3))
+        x, y = pixels[0].floor().long().unbind(-1)
+        inside = (z[0] > 0) & (x >= 0) & (x < photo_camera.width) & (y >= 0) & (y < photo_camera.height)
+        shown = photo_depth[y.clamp(0, photo_camera.height - 1), x.clamp(0, photo_camera.width - 1)]
+        hides = (inside & (z[0] < BEHIND * torch.clamp_max(shown, limit / BEHIND))).view_as(depth) & mask
+        if not hides.any():
+            break
+        depth = torch.where(hides, depth * 1.12, depth)
+    return depth

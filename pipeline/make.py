@@ -1,0 +1,218 @@
+"""The main job: one photo in, a scene folder out.
+
+photo -> depth -> splats -> views of what was hidden, folded in -> refined on all views -> written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..reconstruct.cameras import Cameras, cat_cameras
+from ..reconstruct.depth_edges import sharpen_depth
+from ..reconstruct.errors import InputError
+from ..reconstruct.files.atomic import atomic_folder
+from ..reconstruct.fit import FitConfig, LearningRates, fit_gaussians
+from ..reconstruct.gaussians import Gaussians
+from ..reconstruct.lift import lift
+from ..reconstruct.mesh.grid import DepthPicture
+from ..reconstruct.rasterize import rasterize
+from ..reconstruct.scene import Scene
+from .depth import DepthEstimator, load_depth_estimator
+from .generators import ViewGenerator
+from .generators.inpaint import InpaintGenerator
+from .grow import Growth, grow
+from .photo import Photo, load_photo
+from .presets import PRESETS, PresetName
+from .progress import Advance, Reporter, peak_memory_mb
+from .trajectories import plan_trajectory, reach_of
+from .writer import Picture, describe, write_scene_folder
+
+
+@dataclass(frozen=True)
+class MakeOptions:
+    """Everything that decides what a scene becomes."""
+
+    preset: PresetName = "standard"
+    trajectory: str = "orbit"
+    focal_px: float | None = None
+    seed: int = 0
+    depth_model: str = "cosmorama"
+    text: str | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class MakeReport:
+    """What was made and what it took; printed by ``make --json``."""
+
+    scene: str
+    seconds: float
+    stages: dict[str, float]
+    peak_memory_mb: float
+    splats: int
+    psnr_input_view: float
+    generator: str
+    depth_model: str
+    device: str
+    seed: int
+
+
+def make_scene(
+    inputs: Sequence[Path],
+    out: Path,
+    options: MakeOptions | None = None,
+    *,
+    reporter: Reporter | None = None,
+    depth_estimator: DepthEstimator | None = None,
+    generator: ViewGenerator | None = None,
+    overwrite: bool = False,
+) -> MakeReport:
+    """Make a scene folder from a photo.
+
+    Args:
+        inputs: one photo.
+        out: the scene folder; it appears whole or not at all.
+        options: see ``MakeOptions``.
+        reporter: told of every stage; default a silent one.
+        depth_estimator: default ``options.depth_model``.
+        generator: makes the views; default the inpainting baseline.
+        overwrite: replace an existing scene folder.
+
+    Raises:
+        InputError: the photo, the options or the output folder cannot be used.
+    """
+    options = options or MakeOptions()
+    reporter = reporter or Reporter(quiet=True)
+    preset = PRESETS[options.preset]
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        with reporter.stage("photo"):
+            photo = load_photo(_only_photo(inputs), long_side=preset.long_side, focal_px=options.focal_px)
+        with reporter.stage("depth"):
+            estimator = depth_estimator or load_depth_estimator(options.depth_model, device=options.device)
+            depth_map = estimator(photo.image, photo.focal_px)
+            depth = sharpen_depth(depth_map.depth_m, photo.image)
+        with reporter.stage("splats"):
+            surface = lift(photo.image, depth, photo.camera)
+        clip_cameras, view_cameras = plan_cameras(
+            photo, depth, options.trajectory, preset.clip_frames, preset.views
+        )
+        generator = generator or InpaintGenerator()
+        with reporter.stage("views") as advance:
+            growth = grow(
+                surface, photo.image, depth, photo.camera, view_cameras, generator,
+                seed=options.seed, text=options.text, on_progress=advance,
+            )  # fmt: skip
+        with reporter.stage("refine") as advance:
+            gaussians = refine(growth, photo, preset.iterations, seed=options.seed, on_progress=advance)
+        with reporter.stage("write") as advance:
+            models = {
+                "depth": {"name": estimator.name, "licences": list(estimator.licences)},
+                "generator": {"name": generator.name, "licences": list(generator.licences)},
+            }
+            source = {
+                "kind": "photo",
+                "file": inputs[0].name,
+                "focal_px": photo.focal_px,
+                "focal": photo.focal_source,
+            }
+            info = describe(source, photo.camera, models, options.seed, reporter.seconds)
+            scene = Scene(gaussians, metres_per_unit=1.0, info=info)
+            pictures = [Picture(photo.image, photo.camera, generated=False)]
+            pictures += [Picture(i, c, generated=True) for i, c in zip(growth.images, growth.cameras)]
+            photo_surface = DepthPicture(
+                photo.image, depth, photo.camera, torch.ones_like(depth, dtype=torch.bool)
+            )
+            write_scene_folder(
+                folder, scene, pictures, [photo_surface, *growth.pieces], clip_cameras, advance
+            )
+    return MakeReport(
+        str(out), sum(reporter.seconds.values()), dict(reporter.seconds), peak_memory_mb(), len(gaussians),
+        input_view_psnr(gaussians, photo), generator.name, estimator.name, options.device, options.seed,
+    )  # fmt: skip
+
+
+def expect(options: MakeOptions) -> str:
+    """What will run, on what, for how long and with how much memory: one line before the start."""
+    preset = PRESETS[options.preset]
+    return (
+        f"{options.preset}: photo at {preset.long_side} px, {preset.views} views, {preset.iterations} steps on "
+        f"{options.device}; about {preset.seconds} s and {preset.megabytes / 1000:.1f} GB on two cores"
+    )
+
+
+def default_folder(photo: Path) -> Path:
+    """scenes/NAME, or scenes/NAME-2 and so on where that is taken."""
+    base = Path("scenes") / photo.stem
+    taken = (base.with_name(f"{base.name}-{n}") for n in range(2, 10_000))
+    return base if not base.exists() else next(path for path in taken if not path.exists())
+
+
+def _only_photo(inputs: Sequence[Path]) -> Path:
+    if len(inputs) != 1:
+        raise InputError(
+            f"one photo makes a scene, {len(inputs)} inputs were given; for posed photos use 'cosmorama fit'"
+        )
+    return inputs[0]
+
+
+def plan_cameras(
+    photo: Photo, depth: Float[Tensor, "h w"], trajectory: str, clip_frames: int, views: int
+) -> tuple[Cameras, Cameras]:
+    """The clip's cameras along the trajectory, and those to generate for: the furthest from the photo first.
+
+    What the furthest cameras reveal contains most of what those between reveal, so a hole is filled once.
+    """
+    reach = reach_of(depth)
+    clip = plan_trajectory(trajectory, photo.camera, reach, clip_frames)
+    picked = plan_trajectory(trajectory, photo.camera, reach, views + 1)
+    if len(picked) > views + 1:
+        picked = picked[torch.linspace(0, len(picked) - 1, views + 1).round().long()]
+    picked = picked.resized(photo.camera.width, photo.camera.height)
+    distance = (picked.positions - photo.camera.positions).norm(dim=-1) / reach.step
+    turn = torch.arccos((picked.forward * photo.camera.forward).sum(-1).clamp(-1, 1))
+    order = torch.argsort(distance + turn, descending=True, stable=True)
+    return clip, picked[order[: min(views, len(picked))]]
+
+
+REFINE = FitConfig(
+    learning_rates=LearningRates(
+        means=0.0, quats=0.0, log_scales=1e-2, opacity_logits=2e-2, sh0=2e-2, sh_rest=0.0
+    ),
+    sh_degree=0,
+)
+"""Depth says where splats are; what is left to find is how wide, how opaque and of what colour they are."""
+
+
+def refine(growth: Growth, photo: Photo, iterations: int, *, seed: int, on_progress: Advance) -> Gaussians:
+    """Optimise the splats so that they show the photo and the generated views; the photo counts most.
+
+    Generated pixels count as much as the scene supported them, and less and less towards the end.
+    """
+    views = len(growth.cameras)
+    generated = torch.full((views,), 0.5)
+    photo_weight = torch.ones(1, *growth.support.shape[1:])
+    result = fit_gaussians(
+        growth.gaussians,
+        cat_cameras([photo.camera, growth.cameras]),
+        torch.cat([photo.image[None], growth.images]),
+        config=replace(REFINE, iterations=iterations),
+        view_weights=lambda progress: torch.cat([torch.ones(1), generated * (1.0 - 0.5 * progress)]),
+        view_sampling=torch.cat([torch.tensor([float(max(views, 1))]), torch.ones(views)]),
+        pixel_weights=torch.cat([photo_weight, 0.3 + 0.7 * growth.support]),
+        seed=seed,
+        on_progress=on_progress,
+    )
+    return result.gaussians
+
+
+def input_view_psnr(gaussians: Gaussians, photo: Photo) -> float:
+    """PSNR in dB of the scene against the photo, from the photo's own camera."""
+    with torch.no_grad():
+        color = rasterize(gaussians, photo.camera).color[0].clamp(0, 1)
+    return float(-10 * torch.log10((color - photo.image).square().mean()))

@@ -1,0 +1,30 @@
+"""How much work goes into a scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PresetName = Literal["draft", "standard", "fine"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes and counts; seconds and megabytes are what ``cosmorama bench make`` measured on two CPU cores."""
+
+    long_side: int
+    """Working resolution: pixels along the photo's long side."""
+    views: int
+    """Cameras to generate for."""
+    iterations: int
+    """Optimisation steps over all views at the end."""
+    clip_frames: int
+    seconds: int
+    megabytes: int
+
+
+PRESETS: dict[PresetName, Preset] = {
+    "draft": Preset(long_side=512, views=6, iterations=60, clip_frames=48, seconds=60, megabytes=2000),
+    "standard": Preset(long_side=640, views=12, iterations=150, clip_frames=72, seconds=120, megabytes=3000),
+    "fine": Preset(long_side=960, views=24, iterations=400, clip_frames=120, seconds=600, megabytes=4000),
+}
