@@ -78,6 +78,7 @@ def read_transforms(path: Path | str) -> list[PosedImage]:
         data = json.loads(path.read_text())
         frames = data["frames"]
         assert isinstance(frames, list)
+        assert all(isinstance(frame, dict) for frame in frames)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
