@@ -1,0 +1,93 @@
+"""Our own estimator: frozen DINOv2-S features, the head of ``assets/depth``, edge-aware upsampling."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...reconstruct.errors import InputError
+from ..dinov2 import dinov2_features
+from ..training.checkpoints import load_weights
+from ..weights import DINOV2_SMALL
+from . import FAR_DEPTH_M, DepthMap
+from .augment import resize_photo
+from .features import photo_for_head
+from .head import DepthHead, HeadConfig, HeadOutput, normalised_focal
+from .upsample import resize_map, upsample_depth
+
+WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
+LICENCES = ("Apache-2.0 (this head, trained on CC0 and CC-BY 3.0 models: see assets/depth)", DINOV2_SMALL.licence)
+TOKENS = 560
+"""Features per photo: near what the head was trained on, enough for people and chair legs."""
+WITHIN = math.log(1.25)
+"""Confidence is the chance that depth is within this factor of the truth."""
+
+
+class CosmoramaEstimator:
+    """Metric depth, confidence and sky of one photo."""
+
+    def __init__(self, head: DepthHead, *, tokens: int = TOKENS, flip: bool = True, name: str = "cosmorama") -> None:
+        self.head = head.eval()
+        self.tokens = tokens
+        self.flip = flip
+        """Average with the answer for the mirrored photo."""
+        self.name = name
+        self.licences = LICENCES
+
+    @torch.inference_mode()
+    def __call__(self, image: Float[Tensor, "h w 3"], focal_px: float) -> DepthMap:
+        """Depth at the image's own size.
+
+        Args:
+            image: sRGB in [0, 1], any size.
+            focal_px: in pixels of ``image``; depth is proportional to it.
+        """
+        device = next(self.head.parameters()).device
+        height, width = image.shape[:2]
+        photo = resize_photo(image.to(device), token_grid(width, height, self.tokens))
+        coarse_photo = photo_for_head(photo)
+        output = self._predict(photo, coarse_photo)
+        far = resize_map(output.far_logit, (height, width)) > 0
+        log_depth = upsample_depth(output.log_depth, coarse_photo, image.to(device))
+        depth = log_depth.exp() * normalised_focal(focal_px, width, height)
+        depth = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
+        scale = resize_map(output.log_scale, (height, width)).exp()
+        confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
+        return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))
+
+    def _predict(self, photo: Tensor, coarse_photo: Tensor) -> HeadOutput:
+        views = [photo, photo.flip(1)] if self.flip else [photo]
+        coarse = [coarse_photo, coarse_photo.flip(1)] if self.flip else [coarse_photo]
+        features = dinov2_features(torch.stack(views), layers=self.head.config.layers)
+        output = self.head(features, torch.stack(coarse))
+        if not self.flip:
+            return HeadOutput(*(value[0] for value in output))
+        return HeadOutput(*((value[0] + value[1].flip(1)) / 2 for value in output))
+
+
+def token_grid(width: int, height: int, tokens: int) -> tuple[int, int]:
+    """(rows, columns) of about ``tokens`` features in the photo's aspect; at least 4 on a side."""
+    aspect = width / height
+    rows = max(4, round(math.sqrt(tokens / aspect)))
+    return rows, max(4, round(math.sqrt(tokens * aspect)))
+
+
+def load_cosmorama_estimator(
+    device: torch.device | str = "cpu", *, weights: Path = WEIGHTS, tokens: int = TOKENS
+) -> CosmoramaEstimator:
+    """The shipped estimator, or the one in another weights file.
+
+    Raises:
+        InputError: no such weights.
+    """
+    if not weights.exists():
+        raise InputError(f"{weights} holds no depth weights")
+    config, tensors = load_weights(weights)
+    head = DepthHead(HeadConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config["head"].items()}))
+    head.load_state_dict(tensors)
+    return CosmoramaEstimator(head.to(device), tokens=tokens)
+

@@ -1,0 +1,78 @@
+"""Photos with true depth, from wherever: what training, checking and the feature cache read.
+
+The folder layout read here is that of RGB-D benchmarks: ``frame-*.color.jpg`` (or .png), ``frame-*.depth.png`` of the
+same name (16 bit, millimetres; 0 and 65535 mean unknown) and one ``camera-intrinsics.txt`` (3x3, pixels of the colour
+frames).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from ...reconstruct.errors import InputError
+
+INTRINSICS = "camera-intrinsics.txt"
+
+
+@dataclass(frozen=True)
+class DepthFrame:
+    """One photo and the truth about it."""
+
+    image: Float[Tensor, "h w 3"]
+    """sRGB in [0, 1]."""
+    depth_m: Float[Tensor, "h w"]
+    """Metres along z; 0 where unknown or far."""
+    far: Bool[Tensor, "h w"]
+    """Known to be sky."""
+    focal_px: float
+    name: str = ""
+
+
+def frame_folder(folder: Path | str) -> list[Path]:
+    """The colour frames of a folder in the layout above, sorted.
+
+    Raises:
+        InputError: no such folder, no frames, or no intrinsics.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder")
+    colours = sorted(p for p in folder.glob("frame-*.color.*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    pairs = [p for p in colours if _depth_path(p).exists()]
+    if not pairs:
+        raise InputError(f"{folder} holds no pairs of frame-*.color.jpg and frame-*.depth.png")
+    if not (folder / INTRINSICS).exists():
+        raise InputError(f"{folder / INTRINSICS} is missing (3x3, in pixels)")
+    return pairs
+
+
+def read_frame(colour: Path) -> DepthFrame:
+    """A colour frame with the depth image and intrinsics beside it.
+
+    Raises:
+        InputError: unreadable files, or colour and depth of different sizes.
+    """
+    try:
+        intrinsics = np.loadtxt(colour.parent / INTRINSICS)
+        image = torch.from_numpy(np.array(Image.open(colour).convert("RGB"))).float() / 255
+        millimetres = np.array(Image.open(_depth_path(colour))).astype(np.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{colour}: {error}") from error
+    if intrinsics.shape != (3, 3):
+        raise InputError(f"{colour.parent / INTRINSICS} must be 3x3, not {intrinsics.shape}")
+    if millimetres.shape != image.shape[:2]:
+        raise InputError(f"{colour}: colour is {tuple(image.shape[:2])}, depth {millimetres.shape}")
+    millimetres[millimetres == 65535] = 0
+    depth = torch.from_numpy(millimetres / 1000)
+    return DepthFrame(image, depth, torch.zeros_like(depth, dtype=torch.bool), float(intrinsics[0, 0]), colour.stem)
+
+
+def _depth_path(colour: Path) -> Path:
+    return colour.with_name(colour.name.split(".color.")[0] + ".depth.png")

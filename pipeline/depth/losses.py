@@ -1,0 +1,90 @@
+"""Training losses on canonical log-depth.
+
+Everything is on log-depth, where a metre matters as much at one metre as ten do at ten. Scale-invariant part: Eigen
+et al. 2014, with the median in place of the mean; multi-scale gradients: Li & Snavely, MegaDepth, 2018, eq. 5;
+Laplace likelihood: Kendall & Gal 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from .head import HeadOutput
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each part counts."""
+
+    shape: float = 1.0
+    """Log-depth up to a constant per image."""
+    scale: float = 0.5
+    """Log-depth as it is."""
+    gradient: float = 1.0
+    """Differences between neighbours, at four scales."""
+    likelihood: float = 0.1
+    """Of the confidence; does not touch depth."""
+    far: float = 0.2
+    """Sky against not sky."""
+
+
+def depth_loss(
+    output: HeadOutput,
+    log_depth: Float[Tensor, "b h w"],
+    valid: Bool[Tensor, "b h w"],
+    far: Bool[Tensor, "b h w"],
+    weights: LossWeights = LossWeights(),
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum and its parts.
+
+    Args:
+        output: of the head.
+        log_depth: truth, canonical; anything finite where not valid.
+        valid: where the truth is known and not far.
+        far: where the truth is sky; pixels neither valid nor far count for nothing.
+    """
+    residual = output.log_depth - log_depth
+    count = valid.sum().clamp_min(1)
+    centred = residual - _masked_median(residual.detach(), valid)[:, None, None]
+    log_scale = output.log_scale
+    parts = {
+        "shape": (centred.abs() * valid).sum() / count,
+        "scale": (residual.abs() * valid).sum() / count,
+        "gradient": gradient_loss(residual, valid),
+        "likelihood": ((residual.detach().abs() * (-log_scale).exp() + log_scale) * valid).sum() / count,
+        "far": _far_loss(output.far_logit, valid, far),
+    }
+    total = sum((getattr(weights, name) * value for name, value in parts.items()), residual.new_zeros(()))
+    return total, parts
+
+
+def gradient_loss(
+    residual: Float[Tensor, "b h w"], valid: Bool[Tensor, "b h w"], *, scales: int = 4
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of neighbouring residuals, summed over ``scales`` strides 1, 2, 4, ..."""
+    total = residual.new_zeros(())
+    for level in range(scales):
+        step = 2**level
+        r, v = residual[:, ::step, ::step], valid[:, ::step, ::step]
+        for dim in (1, 2):
+            size = r.shape[dim] - 1
+            both = v.narrow(dim, 0, size) & v.narrow(dim, 1, size)
+            total = total + (r.diff(dim=dim).abs() * both).sum() / both.sum().clamp_min(1)
+    return total
+
+
+def _masked_median(values: Float[Tensor, "b h w"], valid: Bool[Tensor, "b h w"]) -> Float[Tensor, "b"]:
+    """Median of the valid values per image; 0 where there are none."""
+    masked = torch.where(valid, values, torch.nan)[:, ::2, ::2].flatten(1)
+    return masked.nanmedian(dim=1).values.nan_to_num(0.0)
+
+
+def _far_loss(logit: Tensor, valid: Tensor, far: Tensor) -> Tensor:
+    known = valid | far
+    loss = F.binary_cross_entropy_with_logits(logit, far.to(logit.dtype), reduction="none")
+    return (loss * known).sum() / known.sum().clamp_min(1)

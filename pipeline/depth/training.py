@@ -1,0 +1,152 @@
+"""Training the depth head, on cached features (CPU) or with the backbone in the loop (GPU)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...reconstruct.files.atomic import atomic_write
+from ..dinov2 import dinov2_features
+from ..training.checkpoints import save_weights
+from ..training.loop import LoopConfig, train
+from ..training.processes import Processes
+from .augment import make_sample
+from .features import GRIDS, Batch, FeatureCache, Frames, photo_for_head
+from .head import DepthHead, HeadConfig
+from .losses import LossWeights, depth_loss
+
+CONFIG, CURVE, WEIGHTS = "config.json", "curve.jsonl", "head.safetensors"
+
+
+@dataclass(frozen=True)
+class DepthTraining:
+    """Everything a run depends on besides its data."""
+
+    head: HeadConfig = field(default_factory=HeadConfig)
+    loss: LossWeights = field(default_factory=LossWeights)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    batch_size: int = 16
+    validation_batches: int = 32
+    """At most; the same ones every time."""
+
+
+def train_depth_head(
+    batch_at: Callable[[torch.Generator], Batch],
+    validation: list[Callable[[], Batch]],
+    config: DepthTraining,
+    *,
+    out: Path,
+    processes: Processes,
+    initial: dict[str, Tensor] | None = None,
+    on_progress: Callable[..., None] | None = None,
+) -> DepthHead:
+    """Train, or go on training, a head; leaves config.json, curve.jsonl, checkpoint and head.safetensors in ``out``.
+
+    Args:
+        batch_at: draws a training batch, on the CPU or the device.
+        validation: batches for the curve.
+        config: the run.
+        out: folder; a run found there is resumed.
+        processes: from ``join_processes``.
+        initial: weights to start from, when the run is new.
+        on_progress: called as (step, steps, loss=...).
+
+    Returns:
+        The head with averaged weights.
+    """
+    torch.manual_seed(config.loop.seed)
+    head = DepthHead(config.head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if initial is not None:
+        head.load_state_dict(initial)
+    out.mkdir(parents=True, exist_ok=True)
+    if processes.is_main:
+        with atomic_write(out / CONFIG) as temporary:
+            temporary.write_text(json.dumps(asdict(config), indent=1))
+
+    def loss_fn(
+        model: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = batch_to(batch, processes.device)
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))  # of the feature dropout
+        return depth_loss(model(batch.features, batch.photo), batch.log_depth, batch.valid, batch.far, config.loss)
+
+    def keep(step: int, averaged: nn.Module) -> None:
+        assert isinstance(averaged, DepthHead)
+        save_weights(out / WEIGHTS, averaged, config={"head": asdict(config.head), "step": step})
+        row = {"step": step, **validate(averaged, validation[: config.validation_batches], processes.device)}
+        _append_row(out / CURVE, row)
+
+    ema = train(
+        head, batch_at, loss_fn, config.loop, out=out, processes=processes,
+        on_progress=on_progress, on_checkpoint=keep,
+    )  # fmt: skip
+    assert isinstance(ema.model, DepthHead)
+    return ema.model
+
+
+@torch.inference_mode()
+def validate(head: DepthHead, batches: list[Callable[[], Batch]], device: torch.device) -> dict[str, float]:
+    """AbsRel and delta1 with and without median scaling, share of right sky pixels; means over frames."""
+    rows = []
+    for read in batches:
+        batch = batch_to(read(), device)
+        output = head(batch.features, batch.photo)
+        for i in range(len(batch.photo)):
+            valid = batch.valid[i]
+            if int(valid.sum()) < 100:
+                continue
+            error = (output.log_depth[i] - batch.log_depth[i])[valid]
+            known = valid | batch.far[i]
+            far_right = ((output.far_logit[i] > 0) == batch.far[i])[known].float().mean()
+            rows.append([*_errors(error), *_errors(error - error.median()), far_right])
+    means = torch.tensor(rows).mean(0).tolist()
+    names = ("metric_absrel", "metric_delta1", "median_absrel", "median_delta1", "far_accuracy")
+    return {name: round(value, 4) for name, value in zip(names, means, strict=True)}
+
+
+def live_batches(
+    frames: Frames, *, batch_size: int, layers: tuple[int, ...], device: torch.device, augment: bool = True
+) -> Callable[[torch.Generator], Batch]:
+    """Batches with fresh crops, degradations and features each time: what a GPU can afford."""
+
+    def batch_at(generator: torch.Generator) -> Batch:
+        grid = GRIDS[int(torch.randint(len(GRIDS), (), generator=generator))]
+        picks = torch.randint(len(frames), (batch_size,), generator=generator).tolist()
+        samples = [make_sample(frames[i], grid, generator, augment=augment) for i in picks]
+        photo = torch.stack([s.photo for s in samples]).to(device)
+        with torch.no_grad():
+            features = dinov2_features(photo, layers=layers)
+        truth = (torch.stack([getattr(s, name) for s in samples]) for name in ("log_depth", "valid", "far"))
+        return batch_to(Batch(features, photo_for_head(photo), *truth), device)
+
+    return batch_at
+
+
+def cached_batches(cache: FeatureCache, batch_size: int) -> Callable[[torch.Generator], Batch]:
+    """Batches from features on disk."""
+    return lambda generator: cache.sample(batch_size, generator)
+
+
+def batch_to(batch: Batch, device: torch.device) -> Batch:
+    """The same batch on a device."""
+    features = [f.to(device) for f in batch.features]
+    rest = (getattr(batch, name).to(device) for name in ("photo", "log_depth", "valid", "far"))
+    return Batch(features, *rest)
+
+
+def _errors(log_error: Tensor) -> list[Tensor]:
+    return [log_error.expm1().abs().mean(), (log_error.abs() < 0.22314355).float().mean()]
+
+
+def _append_row(path: Path, row: dict[str, float]) -> None:
+    """Add a row; rows of a later step, left by a run that was killed after them, are dropped."""
+    kept = []
+    if path.exists():
+        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] < row["step"]]
+    with atomic_write(path) as temporary:
+        temporary.write_text("".join(line + "\n" for line in [*kept, json.dumps(row)]))
