@@ -95,7 +95,10 @@ def write(
     beyond = int((gaussians.sh[:, 1:].abs() > _SH_RANGE / 2).sum())
     notes = ["splats were put in Morton order"]
     notes += [f"{beyond} harmonics beyond 4 were clamped"] if beyond else []
-    return (*notes, *(["motion was left out: .compressed.ply holds one moment"] if motion is not None else []))
+    return (
+        *notes,
+        *(["motion was left out: .compressed.ply holds one moment"] if motion is not None else []),
+    )
 
 
 def _checked_elements(path: Path, header: PlyHeader) -> tuple[PlyElement, PlyElement, PlyElement | None]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..gaussians import Gaussians
 from ..motion import Motion
+from ..transform import transform_gaussians
 from . import compressed_ply, ply
 from .atomic import atomic_write
 from .axes import from_y_up, to_y_up
@@ -26,6 +27,10 @@ _MODULES = {
     ".splat": "splat",
     ".ksplat": "ksplat",
     ".spz": "spz",
+    ".sog": "sog",
+    ".glb": "gltf",
+    ".usdc": "usd",
+    ".usdz": "usd",
 }
 SPLAT_SUFFIXES = tuple(_MODULES)
 """Suffixes that are read and written."""
@@ -100,6 +105,9 @@ def write_splats(
     if getattr(module, "Y_UP", False):
         gaussians, motion, turned = to_y_up(gaussians, motion, up)
         notes += (turned,)
+    if getattr(module, "METRIC", False) and metres_per_unit not in (None, 1.0):
+        gaussians = transform_gaussians(gaussians, scale=metres_per_unit)
+        notes += (f"lengths were multiplied by {metres_per_unit:.6g}: the format is in metres",)
     with atomic_write(path, overwrite=overwrite) as temporary:
         return notes + module.write(
             temporary, gaussians, motion=motion, up=up, metres_per_unit=metres_per_unit

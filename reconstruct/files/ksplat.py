@@ -71,7 +71,9 @@ def read(path: Path) -> SplatFile:
     if not 1 <= sections <= _MAX_SECTIONS or _HEADER + sections * _SECTION_HEADER > size:
         raise InputError(f"{path} is damaged or cut short: it claims {sections} sections in {size} bytes")
     layout = _layout(path, np.fromfile(path, _SECTION, sections, offset=_HEADER), level, size)
-    low, high = (float(v) or end for v, end in zip(header["sh_range"], (-_DEFAULT_SH_RANGE, _DEFAULT_SH_RANGE)))
+    low, high = (
+        float(v) or end for v, end in zip(header["sh_range"], (-_DEFAULT_SH_RANGE, _DEFAULT_SH_RANGE))
+    )
     gaussians = allocate(sum(s.count for s in layout), max((s.sh_degree for s in layout), default=0))
     start = 0
     with path.open("rb") as file:
@@ -141,7 +143,9 @@ def _layout(path: Path, sections: NDArray, level: int, size: int) -> list[_Secti
         data = offset + 4 * partial + bucket_bytes
         end = data + room * rows.itemsize
         if end > size or count > room:
-            raise InputError(f"{path} is damaged or cut short: a section of {count} splats does not fit into it")
+            raise InputError(
+                f"{path} is damaged or cut short: a section of {count} splats does not fit into it"
+            )
         if count:
             check_count(path, count, size - data, rows.itemsize)
             placed = _buckets(path, section, offset, count) if level else (None, None)
@@ -158,8 +162,14 @@ def _buckets(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The bucket of every splat, and the bucket centres."""
     full, partial, buckets = (int(section[k]) for k in ("full_buckets", "partial_buckets", "buckets"))
-    if int(section["bucket_bytes"]) != 12 or full + partial > buckets or full * int(section["bucket_size"]) > 1 << 40:
-        raise InputError(f"{path} is damaged: its buckets ({full} full, {partial} partly full of {buckets}) make no sense")
+    if (
+        int(section["bucket_bytes"]) != 12
+        or full + partial > buckets
+        or full * int(section["bucket_size"]) > 1 << 40
+    ):
+        raise InputError(
+            f"{path} is damaged: its buckets ({full} full, {partial} partly full of {buckets}) make no sense"
+        )
     lengths = np.fromfile(path, "<u4", partial, offset=offset).astype(np.int64)
     centers = np.fromfile(path, ("<f4", 3), buckets, offset=offset + 4 * partial)
     ends = np.concatenate([np.full(full, int(section["bucket_size"]), np.int64), lengths]).cumsum()

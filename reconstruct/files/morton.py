@@ -23,7 +23,7 @@ def morton_order(points: Float[Tensor, "n 3"]) -> Int64[Tensor, "n"]:
 
 def _spread(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """The lowest ten bits, two zeros between each."""
-    v = values & 0x3FF
+    spread = values & np.uint32(0x3FF)
     for shift, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):
-        v = (v | v << np.uint32(shift)) & np.uint32(mask)
-    return v
+        spread = (spread | spread << np.uint32(shift)) & np.uint32(mask)
+    return spread.astype(np.uint32)

@@ -23,9 +23,7 @@ def smallest_three(quats: Float[Tensor, "n 4"]) -> tuple[Int64[Tensor, "n"], Flo
     return largest, (unit * sign).gather(1, _OTHERS[largest])
 
 
-def from_smallest_three(
-    largest: Int64[Tensor, "n"], others: Float[Tensor, "n 3"]
-) -> Float[Tensor, "n 4"]:
+def from_smallest_three(largest: Int64[Tensor, "n"], others: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
     """Unit quaternions again, in the order of components they had."""
     quats = others.new_zeros(len(others), 4)
     quats.scatter_(1, _OTHERS[largest], others)

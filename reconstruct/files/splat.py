@@ -50,7 +50,9 @@ def write(
     metres_per_unit: float | None = None,
 ) -> tuple[str, ...]:
     """Write position, scale, rotation, colour and opacity, the most visible splats first."""
-    order = (gaussians.log_scales.sum(dim=1).exp() * gaussians.opacities).argsort(descending=True, stable=True)
+    order = (gaussians.log_scales.sum(dim=1).exp() * gaussians.opacities).argsort(
+        descending=True, stable=True
+    )
     with path.open("wb") as file:
         for part in chunks(len(gaussians)):
             chunk = gaussians[order[part]]
@@ -59,7 +61,9 @@ def write(
             rows["rgba"][:, :3] = byte_from_unit(rgb_from_sh(chunk.sh[:, 0])).numpy()
             rows["rgba"][:, 3] = byte_from_unit(chunk.opacities).numpy()
             unit = torch.nn.functional.normalize(chunk.quats, dim=1)
-            unit = torch.where(unit.abs().amax(dim=1, keepdim=True) == unit.amax(dim=1, keepdim=True), -unit, unit)
+            unit = torch.where(
+                unit.abs().amax(dim=1, keepdim=True) == unit.amax(dim=1, keepdim=True), -unit, unit
+            )
             rows["quat"] = (unit * 128 + 128).round().clamp(0, 255).to(torch.uint8).numpy()
             file.write(rows.data)
     notes = ["splats were put in order of visibility", "colours were clamped to 0..1 and rounded to 8 bits"]

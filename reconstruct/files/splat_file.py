@@ -1,8 +1,8 @@
 """What every splat format is read into, and the rules that all readers share.
 
-A splat that no renderer can show (a value that is not finite or beyond 1e18, a rotation of length zero, a
-scale beyond 1e17) is dropped with a note; a file of nothing else is refused. An opacity of +inf (the logit of exactly 1)
-and a log-scale of -inf (a flat splat) are meant well by those who write them: they are clamped.
+A splat that no renderer can show (a value that is not finite or beyond 1e18, a rotation of length zero, a scale
+beyond 1e17) is dropped with a note; a file of nothing else is refused. An opacity of +inf (the logit of exactly
+1) and a log-scale of -inf (a flat splat) are meant well by those who write them: they are clamped.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ def lost_frame(
     """Notes of a format that holds neither motion nor axes nor units."""
     notes = [] if motion is None else [f"motion was left out: {name} holds one moment"]
     told = [what for what, value in (("up axis", up), ("unit", metres_per_unit)) if value is not None]
-    return (*notes, *([f"{name} cannot tell the {' or the '.join(told)}; coordinates are unchanged"] if told else []))
+    return (
+        *notes,
+        *([f"{name} cannot tell the {' or the '.join(told)}; coordinates are unchanged"] if told else []),
+    )
 
 
 def usable(gaussians: Gaussians) -> Bool[Tensor, "n"]:

@@ -26,7 +26,15 @@ from ..gaussians import Gaussians
 from ..motion import Motion
 from .morton import morton_order
 from .quaternions import SQRT_HALF, from_smallest_three, smallest_three
-from .splat_file import MAX_INFLATION, SplatFile, allocate, byte_from_unit, check_count, chunks, logit_from_byte
+from .splat_file import (
+    MAX_INFLATION,
+    SplatFile,
+    allocate,
+    byte_from_unit,
+    check_count,
+    chunks,
+    logit_from_byte,
+)
 
 Y_UP = True
 """The format prescribes y up; the caller turns what is written and read."""
@@ -64,7 +72,9 @@ def read(path: Path) -> SplatFile:
     elif start.startswith(b"\x1f\x8b"):
         header, sections = _read_gzip(path)
     else:
-        raise InputError(f"{path} is not an .spz file: it begins neither with gzip nor with {_MAGIC.decode()}")
+        raise InputError(
+            f"{path} is not an .spz file: it begins neither with gzip nor with {_MAGIC.decode()}"
+        )
     degree = min(header.sh_degree, 3)
     gaussians = allocate(header.count, degree)
     for part in chunks(header.count):
@@ -88,7 +98,10 @@ def write(
     bits = min(20, max(0, 22 - math.floor(math.log2(largest))))
     header = _Header(3, len(gaussians), gaussians.sh_degree, bits, 0)
     raw = bytearray(struct.pack("<4sIIBBBB", _MAGIC, 3, header.count, header.sh_degree, bits, 0, 0))
-    sections = {name: np.empty((header.count, size // header.count), np.uint8) for name, size in header.sections.items()}
+    sections = {
+        name: np.empty((header.count, size // header.count), np.uint8)
+        for name, size in header.sections.items()
+    }
     order = morton_order(gaussians.means)
     for part in chunks(header.count):
         for name, values in _encode(gaussians[order[part]], bits).items():
@@ -120,14 +133,18 @@ def _header(path: Path, data: bytes) -> _Header:
             f"harmonics of degree {degree}, {bits} fractional bits"
         )
     header = _Header(version, count, degree, bits, flags)
-    check_count(path, count, path.stat().st_size * MAX_INFLATION, sum(header.sections.values()) / max(count, 1))
+    check_count(
+        path, count, path.stat().st_size * MAX_INFLATION, sum(header.sections.values()) / max(count, 1)
+    )
     return header
 
 
 def _split(header: _Header, payload: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     parts, offset = {}, 0
     for name, size in header.sections.items():
-        parts[name] = payload[offset : offset + size].reshape(header.count, -1) if size else payload[:0].reshape(0, 0)
+        parts[name] = (
+            payload[offset : offset + size].reshape(header.count, -1) if size else payload[:0].reshape(0, 0)
+        )
         offset += size
     return parts
 
@@ -152,7 +169,9 @@ def _read_gzip(path: Path) -> tuple[_Header, dict[str, NDArray[np.uint8]]]:
                 block = inflate.unconsumed_tail or file.read(_BLOCK)
                 data = inflate.decompress(block, min(_BLOCK, len(payload) - filled))
                 if not data and (not block or inflate.eof):
-                    raise InputError(f"{path} is cut short: {filled} of {len(payload)} bytes for {header.count} splats")
+                    raise InputError(
+                        f"{path} is cut short: {filled} of {len(payload)} bytes for {header.count} splats"
+                    )
                 payload[filled : filled + len(data)] = np.frombuffer(data, np.uint8)
                 filled += len(data)
     except zlib.error as error:
@@ -165,14 +184,18 @@ def _read_zstd(path: Path, start: bytes) -> tuple[_Header, dict[str, NDArray[np.
     try:
         import zstandard
     except ImportError as error:
-        raise InputError(f"{path}: .spz version 4 needs the extra 'splats' (pip install 'cosmorama[splats]')") from error
+        raise InputError(
+            f"{path}: .spz version 4 needs the extra 'splats' (pip install 'cosmorama[splats]')"
+        ) from error
     if len(start) < 32:
         raise InputError(f"{path} is damaged or cut short: no whole .spz header")
     header = _header(path, start)
     streams, table = start[15], struct.unpack_from("<I", start, 16)[0]
     sizes = {name: size for name, size in header.sections.items() if size}
     if header.version != 4 or streams != len(sizes):
-        raise InputError(f"{path} is damaged: version {header.version} with {streams} streams, {len(sizes)} expected")
+        raise InputError(
+            f"{path} is damaged: version {header.version} with {streams} streams, {len(sizes)} expected"
+        )
     parts = {}
     with path.open("rb") as file:
         file.seek(table)
@@ -181,7 +204,9 @@ def _read_zstd(path: Path, start: bytes) -> tuple[_Header, dict[str, NDArray[np.
             raise InputError(f"{path} is cut short: no whole table of streams")
         for (name, size), (packed, unpacked) in zip(sizes.items(), struct.iter_unpack("<QQ", toc)):
             if unpacked != size or packed > path.stat().st_size:
-                raise InputError(f"{path} is damaged: section {name} claims {unpacked} bytes, {size} expected")
+                raise InputError(
+                    f"{path} is damaged: section {name} claims {unpacked} bytes, {size} expected"
+                )
             try:
                 reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file.read(packed))
                 data = reader.read(size)
@@ -197,7 +222,9 @@ def _decode(target: Gaussians, sections: dict[str, NDArray[np.uint8]], header: _
     parts = {name: torch.from_numpy(np.ascontiguousarray(data)) for name, data in sections.items()}
     low, middle, high = parts["positions"].unflatten(1, (3, 3)).int().unbind(2)
     fixed = low | middle << 8 | high << 16
-    target.means[:] = torch.where(fixed >= 1 << 23, fixed - (1 << 24), fixed) / float(1 << header.fraction_bits)
+    target.means[:] = torch.where(fixed >= 1 << 23, fixed - (1 << 24), fixed) / float(
+        1 << header.fraction_bits
+    )
     target.opacity_logits[:] = logit_from_byte(parts["alphas"][:, 0])
     target.sh[:, 0] = (parts["colors"].float() / 255 - 0.5) / _COLOR_SCALE
     target.log_scales[:] = parts["scales"].float() / 16 - 10
