@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ...cameras import Cameras
 from ...errors import InputError
 from ...gaussians import Gaussians
 from ..interface import check_finite
-from .blend import KEPT, PIXELS, blend
+from .blend import BLOCKS, KEPT, WORD, blend
+from .blend_backward import SUMS, blend_backward
 from .parallel import run_parallel
-from .projection import CAMERA, NOT_FINITE, RECORD, X, Y, project
+from .projection import CAMERA, CHUNK, NOT_FINITE, RECORD, project
+from .projection_backward import POSE, project_backward
 from .tiles import TileLists, build_tile_lists
 
 
@@ -31,6 +34,7 @@ class Settings:
     antialiased: bool
     near: float
     far: float
+    absgrad: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Images:
     median: np.ndarray
     features: np.ndarray
 
+    def flat(self) -> tuple[np.ndarray, ...]:
+        """Views of one axis, in this order."""
+        return tuple(i.reshape(-1) for i in (self.color, self.alpha, self.depth, self.median, self.features))
+
 
 @dataclass(frozen=True)
 class Forward:
@@ -50,10 +58,11 @@ class Forward:
 
     cameras: np.ndarray
     records: np.ndarray
+    means2d: np.ndarray
     radii: np.ndarray
     lists: TileLists
     kept: np.ndarray
-    masks: np.ndarray
+    words: np.ndarray
 
 
 def render(
@@ -77,41 +86,137 @@ def render(
                 f"the cpu backend takes float32 CPU tensors; {name} is {tensor.dtype} on {tensor.device}"
             )
     settings = Settings(
-        cameras.intrinsics.double().numpy(), cameras.width, cameras.height, sh_degree, antialiased, near, far
+        cameras.intrinsics.double().numpy(),
+        cameras.width,
+        cameras.height,
+        sh_degree,
+        antialiased,
+        float(near),
+        float(far),
+        absgrad,
     )
-    inputs = tuple(_array(tensor) for tensor in tensors.values())
-    images, forward = run_forward(inputs, settings)
-    if forward is None:
+    means2d = torch.zeros(len(cameras.world_from_cam), len(gaussians), 2)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in gaussians.tensors().values()):
+        means2d.requires_grad_()
+    try:
+        *images, radii = _Rasterize.apply(settings, means2d, *tensors.values())
+    except FloatingPointError as error:
         check_finite(gaussians, features)
-        raise InputError("the scales of some splats are too large to be drawn")
-    means2d = torch.from_numpy(forward.records[..., X : Y + 1].copy())
-    outputs = (images.color, images.alpha, images.depth, images.median, images.features)
-    info = {"means2d": means2d, "radii": torch.from_numpy(forward.radii)}
-    return *(torch.from_numpy(image) for image in outputs), info
+        raise InputError("the scales of some splats are too large to be drawn") from error
+    return *images, {"means2d": means2d, "radii": radii}
 
 
-def run_forward(inputs: tuple[np.ndarray, ...], settings: Settings) -> tuple[Images, Forward | None]:
-    """Project, list, blend. Without ``Forward`` if a parameter is not finite."""
-    means, quats, log_scales, opacity_logits, sh, features, world_from_cam = inputs
-    n, c, width, height = len(means), len(world_from_cam), settings.width, settings.height
-    images = _empty_images(c, height, width, features.shape[1])
+class _Rasterize(torch.autograd.Function):
+    """Differentiable in all tensors; ``means2d`` receives the centres and, later, their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, settings: Settings, means2d: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        images, forward = run_forward(tuple(_array(tensor) for tensor in tensors), settings)
+        means2d.detach().copy_(torch.from_numpy(forward.means2d))
+        ctx.settings, ctx.forward, ctx.means2d = settings, forward, means2d
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+        median, radii = torch.from_numpy(images.median), torch.from_numpy(forward.radii)
+        ctx.mark_non_differentiable(median, radii)
+        color, alpha, depth, features = (
+            torch.from_numpy(image) for image in (images.color, images.alpha, images.depth, images.features)
+        )
+        return color, alpha, depth, median, features, radii
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        color, alpha, depth, _, features, _ = gradients
+        inputs = tuple(_array(tensor) for tensor in ctx.saved_tensors)
+        shape = (len(inputs[-1]), ctx.settings.height, ctx.settings.width)
+        channels = ((color, (3,)), (alpha, ()), (depth, ()), (features, (inputs[5].shape[1],)))
+        of_images = tuple(
+            np.zeros((*shape, *last), np.float32) if gradient is None else _array(gradient)
+            for gradient, last in channels
+        )
+        with_poses = ctx.needs_input_grad[-1]
+        results = run_backward(inputs, ctx.settings, ctx.forward, of_images, with_poses=with_poses)
+        g_means2d, g_means2d_abs, *of_inputs = (torch.from_numpy(result) for result in results)
+        if ctx.settings.absgrad:
+            ctx.means2d.absgrad = g_means2d_abs
+        needed = zip(ctx.needs_input_grad[1:], (g_means2d, *of_inputs))
+        return None, *(gradient if needs else None for needs, gradient in needed)
+
+
+def run_forward(inputs: tuple[np.ndarray, ...], settings: Settings) -> tuple[Images, Forward]:
+    """Project, list, blend.
+
+    Args:
+        inputs: means, quats, log_scales, opacity_logits, sh, features, world_from_cam; contiguous float32.
+        settings: the rest.
+
+    Raises:
+        FloatingPointError: a parameter that matters is not finite.
+    """
+    *parameters, features, world_from_cam = inputs
+    n, c, width, height = len(features), len(world_from_cam), settings.width, settings.height
     cameras = pack_cameras(world_from_cam, settings.intrinsics)
-    records, radii = np.empty((c, n, RECORD), np.float32), np.empty((c, n, 2), np.int32)
-    status = np.zeros(1, np.int64)
+    records, means2d = np.empty((c, n, RECORD), np.float32), np.empty((c, n, 2), np.float32)
+    radii, status = np.empty((c, n, 2), np.int32), np.zeros(1, np.int64)
     run_parallel(
-        project, means, quats, log_scales, opacity_logits, sh, settings.sh_degree, cameras, width, height,
-        float(settings.near), float(settings.far), settings.antialiased, records, radii, status,
+        project, *parameters, settings.sh_degree, cameras, width, height, settings.near, settings.far,
+        settings.antialiased, records, means2d, radii, status,
     )  # fmt: skip
     if status[0] == NOT_FINITE:
-        return images, None
+        raise FloatingPointError
     lists = build_tile_lists(records, radii, width, height)
-    kept = np.empty((len(lists.offsets) - 1, KEPT, PIXELS), np.float32)
-    masks = np.empty(len(lists.splats), np.uint16)
+    tiles = len(lists.offsets) - 1
+    kept = np.empty((tiles, KEPT), np.float32)
+    words = np.empty((len(lists.splats) // WORD + tiles) * BLOCKS, np.uint32)
+    images = _empty_images((c, height, width), features.shape[1])
     run_parallel(
-        blend, records.reshape(-1), lists.offsets, lists.splats, n, features, lists.columns, lists.rows, width, height,
-        images.color, images.alpha, images.depth, images.median, images.features, kept, masks,
+        blend, records.reshape(-1), lists.offsets, lists.splats, n, features, lists.columns, lists.rows, width,
+        height, *images.flat(), kept, words,
     )  # fmt: skip
-    return images, Forward(cameras, records, radii, lists, kept, masks)
+    return images, Forward(cameras, records, means2d, radii, lists, kept, words)
+
+
+def run_backward(
+    inputs: tuple[np.ndarray, ...],
+    settings: Settings,
+    forward: Forward,
+    of_images: tuple[np.ndarray, ...],
+    *,
+    with_poses: bool,
+) -> tuple[np.ndarray, ...]:
+    """Gradients of the 2D centres, of their absolute values per pixel, and of all inputs.
+
+    Args:
+        inputs, settings: as for ``run_forward``.
+        forward: what it returned.
+        of_images: gradients of colour, alpha, sum of weight times depth, features.
+        with_poses: whether to compute the last gradient; else it is 0.
+    """
+    *parameters, features, world_from_cam = inputs
+    n, c, lists = len(features), len(world_from_cam), forward.lists
+    pairs, n_features = len(lists.splats), features.shape[1]
+    pair_sums, pair_feature_sums = (
+        np.zeros((pairs, SUMS), np.float32),
+        np.zeros((pairs, n_features), np.float32),
+    )
+    run_parallel(
+        blend_backward, forward.records.reshape(-1), lists.offsets, lists.splats, lists.slots, n, features,
+        lists.columns, lists.rows, settings.width, settings.height, forward.kept, forward.words,
+        *(image.reshape(-1) for image in of_images), pair_sums.reshape(-1), pair_feature_sums.reshape(-1),
+    )  # fmt: skip
+    of_parameters = [np.zeros(parameter.shape, np.float32) for parameter in parameters]
+    of_features, of_means2d = np.zeros(features.shape, np.float32), np.empty((c, n, 2), np.float32)
+    of_means2d_abs = np.empty((c if settings.absgrad else 0, n, 2), np.float32)
+    of_poses = np.zeros((-(-n // CHUNK), c, POSE))
+    run_parallel(
+        project_backward, *parameters, settings.sh_degree, forward.cameras, settings.width, settings.height,
+        settings.antialiased, forward.records.reshape(c * n, RECORD), lists.slot_offsets, pair_sums,
+        pair_feature_sums, with_poses, *of_parameters, of_features, of_means2d, of_means2d_abs, of_poses,
+    )  # fmt: skip
+    of_world_from_cam = np.zeros(world_from_cam.shape, np.float32)
+    of_world_from_cam[:, :3, :3] = of_poses[:, :, :9].sum(0).reshape(c, 3, 3)
+    of_world_from_cam[:, :3, 3] = of_poses[:, :, 9:].sum(0)
+    return of_means2d, of_means2d_abs, *of_parameters, of_features, of_world_from_cam
 
 
 def pack_cameras(world_from_cam: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
@@ -124,8 +229,7 @@ def pack_cameras(world_from_cam: np.ndarray, intrinsics: np.ndarray) -> np.ndarr
     return packed
 
 
-def _empty_images(c: int, height: int, width: int, n_features: int) -> Images:
-    shape = (c, height, width)
+def _empty_images(shape: tuple[int, ...], n_features: int) -> Images:
     plain = [np.empty(shape, np.float32) for _ in range(3)]
     return Images(np.empty((*shape, 3), np.float32), *plain, np.empty((*shape, n_features), np.float32))
 

@@ -1,8 +1,9 @@
 """Blending the splats of a tile, front to back.
 
-A tile is 16 blocks of 4 x 4 pixels, one vector each. For a batch of the tile's splats, first every splat is tested
-against all blocks at once (a vector of blocks) and entered in the lists of those it touches; then each block walks
-its list with its state in registers. Small splats thus cost few vectors, and a block that is opaque stops alone.
+A tile is 16 blocks of 4 x 4 pixels, one vector each. Every splat of the tile is tested against all blocks at once (a
+vector of blocks), which leaves for every block and every 32 splats a word whose bits are the splats that touch it.
+Then each block walks its splats with its state in registers. Small splats thus cost few vectors, and a block that is
+opaque stops alone.
 """
 
 from __future__ import annotations
@@ -14,22 +15,40 @@ import numpy as np
 from ..reference import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 from .parallel import kernel
 from .projection import BLUE, DEPTH, GREEN, L1, L2, L3, LOG_OPACITY, RECORD, RED, X, Y
-from .simd import LANES, bits, broadcast, exp2, fetch_add, load, maximum, minimum, select, store
+from .simd import (
+    LANES,
+    bits,
+    broadcast,
+    exp2,
+    fetch_add,
+    load,
+    lowest_bit,
+    maximum,
+    minimum,
+    no_bits,
+    select,
+    set_bit,
+    store,
+)
 from .tiles import TILE
 
-BATCH = 256
-"""Splats whose block lists are made at a time; their records stay in the first cache."""
+WORD = 32
+"""Splats per word of touched blocks."""
+BATCH = 8 * WORD
+"""Splats whose records are gathered at a time; they stay in the first cache."""
 BLOCKS = 16
 """Blocks of a tile."""
 PIXELS = TILE * TILE
-LOG2_MIN_ALPHA = math.log2(MIN_ALPHA)
+LOG2_MIN_ALPHA = np.float32(math.log2(MIN_ALPHA))
 COLUMN = np.tile(np.arange(4, dtype=np.float32), 4)
 """Column of each lane in its block, and of each block in its tile."""
 ROW = np.repeat(np.arange(4, dtype=np.float32), 4)
-TRANSMITTANCE, STOP, TILE_RED, TILE_GREEN, TILE_BLUE, TILE_DEPTH, MEDIAN, STATE = range(8)
-"""Per-pixel state of a tile, [STATE, PIXELS], pixels by block and lane. Transmittance is negative once the pixel is
-finished; STOP is one past the last of the tile's pairs that the pixel looked at before that."""
-KEPT = 2
+TRANSMITTANCE, STOP, TILE_RED, TILE_GREEN, TILE_BLUE, TILE_DEPTH, MEDIAN, LIVE, STATE = (
+    np.uintp(PIXELS * k) for k in range(9)
+)
+"""Per-pixel state of a tile, [9 x PIXELS], pixels by block and lane. A pixel is finished where it would become too
+dark; STOP is the number of the tile's splats that it looked at before that. LIVE is the transmittance, 0 once finished."""
+KEPT = 2 * PIXELS
 """Of the state, what the backward pass needs: TRANSMITTANCE and STOP."""
 
 
@@ -42,22 +61,14 @@ def lane_pixels(tile_x, tile_y, block):
 
 
 @kernel
-def image_pixel(tile_x, tile_y, pixel):
-    """Column and row in the image of a pixel of a tile's state."""
-    block, lane = pixel >> 4, pixel & 15
-    return tile_x + 4 * (block & 3) + (lane & 3), tile_y + 4 * (block >> 2) + (lane >> 2)
-
-
-@kernel
 def touched_blocks(records, r, corner_x, corner_y):
-    """Which of a tile's blocks a splat touches, one bit each.
+    """Which blocks, given by their first pixel centres, a splat touches.
 
     The least of u^2 + v^2 over a block's square of pixel centres is at the splat's centre if that is inside, else
     on one of the two sides that face it; along a side it is a parabola, cut off at the side's ends.
     """
     l1, l2, l3 = records[r + L1], records[r + L2], records[r + L3]
-    left = corner_x - records[r + X]
-    top = corner_y - records[r + Y]
+    left, top = corner_x - records[r + X], corner_y - records[r + Y]
     right, bottom = left + 3, top + 3
     side_x = maximum(minimum(right, 0), left)
     side_y = maximum(minimum(bottom, 0), top)
@@ -67,152 +78,216 @@ def touched_blocks(records, r, corner_x, corner_y):
     on_vertical = u * u + v * v
     u, v = nearest_x * l1, side_y * l2 + nearest_x * l3
     on_horizontal = u * u + v * v
-    reach = records[r + LOG_OPACITY] - np.float32(LOG2_MIN_ALPHA)
-    return bits(minimum(on_vertical, on_horizontal) <= reach * np.float32(1.0001) + np.float32(1e-4))
+    reach = records[r + LOG_OPACITY] - LOG2_MIN_ALPHA
+    return minimum(on_vertical, on_horizontal) <= reach * np.float32(1.0001) + np.float32(1e-4)
 
 
 @kernel
 def gather_batch(all_records, splats, begin, end, records):
     """Copy the records of a batch of pairs side by side."""
-    for position in range(end - begin):
-        source = np.uintp(splats[begin + position])
-        target = np.uintp(position * RECORD)
-        store(records, target, load(all_records, source * np.uintp(RECORD)))
+    for position in range(np.uintp(end - begin)):
+        source = np.uintp(splats[np.uintp(begin) + position]) * np.uintp(RECORD)
+        store(records, position * np.uintp(RECORD), load(all_records, source))
 
 
 @kernel
-def list_batch(masks, begin, end, lists, lengths):
-    """Enter each pair of a batch in the lists of the blocks it touches.
-
-    ``lists`` [BLOCKS * BATCH] holds positions in the batch, ``lengths`` [BLOCKS].
-    """
-    lengths[:] = 0
-    for position in range(end - begin):
-        touched = np.uint32(masks[begin + position])
-        for block in range(BLOCKS):
-            length = lengths[np.uintp(block)]
-            lists[np.uintp(block * BATCH) + np.uintp(length)] = position
-            lengths[np.uintp(block)] = length + np.int32((touched >> np.uint32(block)) & np.uint32(1))
+def splat_alpha(records, r, x, y):
+    """Coverage of pixels by a splat, 0 where it is too little to be drawn; and u and v, see ``projection``."""
+    dx, dy = x - records[r + X], y - records[r + Y]
+    u = dx * records[r + L1]
+    v = dx * records[r + L3] + dy * records[r + L2]
+    exponent = records[r + LOG_OPACITY] - u * u - v * v
+    alpha = minimum(exp2(exponent), np.float32(MAX_ALPHA))
+    return select(exponent >= LOG2_MIN_ALPHA, alpha, broadcast(0)), u, v
 
 
 @kernel
-def blend_block(records, lists, first, length, before, x, y, features, ids, state, base, blended):
-    """Walk one block's list, its state in registers; true once every pixel is finished.
+def blend_block(records, words, first_word, n_words, before, x, y, state, base):
+    """Walk one block's splats, its state in registers; true once every pixel is finished.
 
-    ``before`` is how many of the tile's pairs earlier batches held; the block's state begins at ``base``.
+    ``words`` from ``first_word``, every BLOCKS one, tell the splats of the batch; ``before`` is how many splats
+    earlier batches held; the block's state begins at ``base``.
     """
-    n_features = features.shape[1]
-    stride = np.uintp(PIXELS)
-    transmittance, stop = load(state, base), load(state, base + STOP * stride)
-    red, green = load(state, base + TILE_RED * stride), load(state, base + TILE_GREEN * stride)
-    blue, depth = load(state, base + TILE_BLUE * stride), load(state, base + TILE_DEPTH * stride)
-    median = load(state, base + MEDIAN * stride)
-    for entry in range(length):
-        position = np.uintp(lists[first + np.uintp(entry)])
-        r = position * np.uintp(RECORD)
-        dx, dy = x - records[r + X], y - records[r + Y]
-        u = dx * records[r + L1]
-        v = dx * records[r + L3] + dy * records[r + L2]
-        exponent = records[r + LOG_OPACITY] - u * u - v * v
-        alpha = minimum(exp2(exponent), np.float32(MAX_ALPHA))
-        alpha = select(exponent >= np.float32(LOG2_MIN_ALPHA), alpha, broadcast(0))
-        weight = alpha * maximum(transmittance, 0)
-        left = transmittance - weight
-        goes_on = left > np.float32(MIN_TRANSMITTANCE)
-        weight = select(goes_on, weight, broadcast(0))
-        stop = select(goes_on, broadcast(before + position + np.uintp(1)), stop)
-        z = records[r + DEPTH]
-        median = select((weight > 0) & (transmittance > np.float32(0.5)), broadcast(z), median)
-        red = red + weight * records[r + RED]
-        green = green + weight * records[r + GREEN]
-        blue = blue + weight * records[r + BLUE]
-        depth = depth + weight * z
-        for f in range(n_features):
-            at = base + np.uintp(f) * stride
-            store(blended, at, load(blended, at) + weight * features[ids[position], f])
-        transmittance = select(goes_on, left, minimum(transmittance, broadcast(0) - transmittance))
-        if bits(goes_on) == 0:
+    live = load(state, base + LIVE)
+    red, green = load(state, base + TILE_RED), load(state, base + TILE_GREEN)
+    blue, depth = load(state, base + TILE_BLUE), load(state, base + TILE_DEPTH)
+    median = load(state, base + MEDIAN)
+    transmittance, stop = load(state, base + TRANSMITTANCE), load(state, base + STOP)
+    unfinished = bits(live > 0)
+    for group in range(n_words):
+        word = words[first_word + group * np.uintp(BLOCKS)]
+        while word != 0:
+            position = group * np.uintp(WORD) + np.uintp(lowest_bit(word))
+            word &= word - np.uint32(1)
+            r = position * np.uintp(RECORD)
+            alpha, _, _ = splat_alpha(records, r, x, y)
+            weight = alpha * live
+            left = live - weight
+            go_on = left > np.float32(MIN_TRANSMITTANCE)
+            if bits(go_on) != unfinished:
+                finished = select(go_on, broadcast(0), live) > 0
+                stop = select(finished, broadcast(np.float32(np.int32(before + position))), stop)
+                transmittance = select(finished, live, transmittance)
+                weight, left = select(go_on, weight, broadcast(0)), select(go_on, left, broadcast(0))
+                unfinished = bits(go_on)
+            z = records[r + DEPTH]
+            median = select(live > maximum(left, np.float32(0.5)), broadcast(z), median)
+            live = left
+            red = red + weight * records[r + RED]
+            green = green + weight * records[r + GREEN]
+            blue = blue + weight * records[r + BLUE]
+            depth = depth + weight * z
+            if unfinished == 0:
+                break
+        if unfinished == 0:
             break
-    store(state, base, transmittance)
-    store(state, base + STOP * stride, stop)
-    store(state, base + TILE_RED * stride, red)
-    store(state, base + TILE_GREEN * stride, green)
-    store(state, base + TILE_BLUE * stride, blue)
-    store(state, base + TILE_DEPTH * stride, depth)
-    store(state, base + MEDIAN * stride, median)
-    return bits(transmittance > 0) == 0
+    store(state, base + TRANSMITTANCE, transmittance)
+    store(state, base + STOP, stop)
+    store(state, base + LIVE, live)
+    store(state, base + TILE_RED, red)
+    store(state, base + TILE_GREEN, green)
+    store(state, base + TILE_BLUE, blue)
+    store(state, base + TILE_DEPTH, depth)
+    store(state, base + MEDIAN, median)
+    return unfinished == 0
 
 
 @kernel
-def blend_tile(all_records, splats, begin, end, tile_x, tile_y, features, n, masks, scratch, state, blended):
-    """Blend a tile's pairs ``begin`` to ``end`` into its state."""
-    records, lists, lengths, ids = scratch
+def blend_block_features(
+    records, words, first_word, n_words, before, x, y, state, base, features, splats, first_splat, blended
+):  # fmt: skip
+    """Walk one block's splats again, after ``blend_block``, for the extra channels.
+
+    ``splats`` tells the splat of each of the batch's pairs, in rows of ``features`` plus ``first_splat``.
+    """
+    stop = load(state, base + STOP)
+    passed = load(blended, base)
+    for group in range(n_words):
+        word = words[first_word + group * np.uintp(BLOCKS)]
+        while word != 0:
+            position = group * np.uintp(WORD) + np.uintp(lowest_bit(word))
+            word &= word - np.uint32(1)
+            alpha, _, _ = splat_alpha(records, position * np.uintp(RECORD), x, y)
+            weight = alpha * passed
+            weight = select(stop > np.float32(np.int32(before + position)), weight, broadcast(0))
+            passed = passed - weight
+            splat = splats[position] - first_splat
+            for f in range(features.shape[1]):
+                at = base + np.uintp(f + 1) * np.uintp(PIXELS)
+                store(blended, at, load(blended, at) + weight * features[splat, f])
+    store(blended, base, passed)
+
+
+@kernel
+def blend_tile(all_records, splats, tile_x, tile_y, features, first_splat, words, records, state, blended):
+    """Blend a tile's splats into its state."""
     corner_x = load(COLUMN, 0) * 4 + (np.float32(tile_x) + np.float32(0.5))
     corner_y = load(ROW, 0) * 4 + (np.float32(tile_y) + np.float32(0.5))
     opaque = np.uint32(0)
-    for batch in range(begin, end, BATCH):
-        batch_end = min(batch + BATCH, end)
-        gather_batch(all_records, splats, batch, batch_end, records)
-        for position in range(batch_end - batch):
-            masks[batch + position] = touched_blocks(records, np.uintp(position * RECORD), corner_x, corner_y)
-            ids[position] = splats[batch + position] % n
-        list_batch(masks, batch, batch_end, lists, lengths)
+    for begin in range(0, len(splats), BATCH):
+        end = min(begin + BATCH, len(splats))
+        gather_batch(all_records, splats, begin, end, records)
+        first_word = np.uintp(begin // WORD * BLOCKS)
+        n_words = np.uintp((end - begin + WORD - 1) // WORD)
+        for group in range(n_words):
+            word = no_bits()
+            for k in range(min(WORD, end - begin - WORD * np.int64(group))):
+                r = (group * np.uintp(WORD) + np.uintp(k)) * np.uintp(RECORD)
+                word = set_bit(word, touched_blocks(records, r, corner_x, corner_y), np.uint32(k))
+            store(words, first_word + group * np.uintp(BLOCKS), word)
         for block in range(BLOCKS):
-            if not (opaque >> np.uint32(block)) & np.uint32(1):
-                x, y = lane_pixels(tile_x, tile_y, block)
-                if blend_block(
-                    records, lists, np.uintp(block * BATCH), lengths[block], np.uintp(batch - begin), x, y,
-                    features, ids, state, np.uintp(block * LANES), blended,
-                ):  # fmt: skip
-                    opaque |= np.uint32(1) << np.uint32(block)
+            if opaque & (np.uint32(1) << np.uint32(block)):
+                continue
+            x, y = lane_pixels(tile_x, tile_y, block)
+            first, base = first_word + np.uintp(block), np.uintp(block * LANES)
+            if blend_block(records, words, first, n_words, np.uintp(begin), x, y, state, base):
+                opaque |= np.uint32(1) << np.uint32(block)
+            if features.shape[1]:
+                blend_block_features(
+                    records, words, first, n_words, np.uintp(begin), x, y, state, base,
+                    features, splats[begin:end], first_splat, blended,
+                )  # fmt: skip
         if opaque == np.uint32((1 << BLOCKS) - 1):
             break
 
 
 @kernel
+def words_of_tile(offsets, tile):
+    """Where a tile's words of touched blocks begin and end."""
+    begin, end = offsets[tile], offsets[tile + 1]
+    first = begin // WORD + tile
+    return first * BLOCKS, (first + (end - begin + WORD - 1) // WORD) * BLOCKS
+
+
+@kernel
+def start_tile(state, blended, tile_x, tile_y, width, height, pairs):
+    """Nothing drawn yet; pixels outside the image are finished."""
+    state[:] = 0
+    blended[:] = 0
+    for block in range(np.uintp(BLOCKS)):
+        base = block * np.uintp(LANES)
+        x, y = lane_pixels(tile_x, tile_y, np.int64(block))
+        inside = (x < np.float32(width)) & (y < np.float32(height))
+        store(state, base + LIVE, select(inside, broadcast(1), broadcast(0)))
+        store(state, base + STOP, select(inside, broadcast(np.float32(pairs)), broadcast(0)))
+        store(blended, base, select(inside, broadcast(1), broadcast(0)))
+
+
+@kernel
+def finish_tile(state, blended, tile_x, tile_y, width, height, first_pixel, images):
+    """Copy a tile's state to the images, flat, where the camera's pixels begin at ``first_pixel``."""
+    color, alpha, depth, median, features, n_features = images
+    for pixel in range(np.uintp(PIXELS)):
+        if state[pixel + LIVE] > 0:
+            state[pixel + TRANSMITTANCE] = state[pixel + LIVE]
+    for block in range(np.uintp(BLOCKS)):
+        column = np.uintp(tile_x) + np.uintp(4) * (block & np.uintp(3))
+        columns = min(np.int64(width) - np.int64(column), 4)
+        for k in range(np.uintp(4)):
+            row = np.uintp(tile_y) + np.uintp(4) * (block >> np.uintp(2)) + k
+            if row >= np.uintp(height):
+                break
+            target = np.uintp(first_pixel) + row * np.uintp(width) + column
+            pixel = block * np.uintp(LANES) + k * np.uintp(4)
+            for _ in range(columns):
+                passed = state[pixel + TRANSMITTANCE]
+                alpha[target] = 1 - passed
+                depth[target] = state[pixel + TILE_DEPTH]
+                median[target] = state[pixel + MEDIAN] if passed <= np.float32(0.5) else 0
+                color[np.uintp(3) * target] = state[pixel + TILE_RED]
+                color[np.uintp(3) * target + np.uintp(1)] = state[pixel + TILE_GREEN]
+                color[np.uintp(3) * target + np.uintp(2)] = state[pixel + TILE_BLUE]
+                for f in range(n_features):
+                    features[n_features * target + f] = blended[(f + np.uintp(1)) * np.uintp(PIXELS) + pixel]
+                target += np.uintp(1)
+                pixel += np.uintp(1)
+
+
+@kernel
 def blend(
     counter, records, offsets, splats, n, features, columns, rows, width, height,
-    color, alpha, depth, median, blended, kept, masks,
+    color, alpha, depth, median, blended, kept, words,
 ):  # fmt: skip
-    """Blend every tile of every camera into the images; ``depth`` is the sum of weight times depth.
+    """Blend every tile of every camera into the images, which are flat; ``depth`` is the sum of weight times depth.
 
-    Also fills what the backward pass needs: ``kept`` [tiles, KEPT, PIXELS] and the blocks touched by each pair.
+    Also fills what the backward pass needs: ``kept`` [tiles, KEPT] and the blocks that each pair touches.
     """
-    n_features = features.shape[1]
-    state = np.empty((STATE, PIXELS), np.float32)
-    flat_state = state.reshape(-1)
-    tile_blended = np.empty((n_features, PIXELS), np.float32)
-    flat_blended = tile_blended.reshape(-1)
-    scratch = (
-        np.empty(BATCH * RECORD, np.float32),
-        np.empty(BLOCKS * BATCH, np.int32),
-        np.empty(BLOCKS, np.int32),
-        np.empty(BATCH, np.int32),
-    )
+    n_features = np.uintp(features.shape[1])
+    images = (color, alpha, depth, median, blended, n_features)
+    state = np.empty(STATE, np.float32)
+    tile_blended = np.empty((features.shape[1] + 1) * PIXELS, np.float32)
+    batch = np.empty(BATCH * RECORD, np.float32)
     tile = fetch_add(counter)
     while tile < len(offsets) - 1:
         camera, place = tile // (columns * rows), tile % (columns * rows)
         tile_x, tile_y = (place % columns) * TILE, (place // columns) * TILE
-        state[:] = 0
-        tile_blended[:] = 0
-        for pixel in range(PIXELS):
-            column, row = image_pixel(tile_x, tile_y, pixel)
-            state[TRANSMITTANCE, pixel] = 1 if column < width and row < height else -1
+        begin, end = offsets[tile], offsets[tile + 1]
+        start_tile(state, tile_blended, tile_x, tile_y, width, height, end - begin)
+        first_word, end_word = words_of_tile(offsets, tile)
         blend_tile(
-            records, splats, offsets[tile], offsets[tile + 1], tile_x, tile_y, features, n, masks, scratch,
-            flat_state, flat_blended,
+            records, splats[begin:end], tile_x, tile_y, features, camera * n, words[first_word:end_word], batch,
+            state, tile_blended,
         )  # fmt: skip
+        finish_tile(state, tile_blended, tile_x, tile_y, width, height, camera * height * width, images)
         kept[tile] = state[:KEPT]
-        for pixel in range(PIXELS):
-            column, row = image_pixel(tile_x, tile_y, pixel)
-            if column < width and row < height:
-                passed = abs(state[TRANSMITTANCE, pixel])
-                alpha[camera, row, column] = 1 - passed
-                depth[camera, row, column] = state[TILE_DEPTH, pixel]
-                median[camera, row, column] = state[MEDIAN, pixel] if passed <= 0.5 else 0
-                color[camera, row, column, 0] = state[TILE_RED, pixel]
-                color[camera, row, column, 1] = state[TILE_GREEN, pixel]
-                color[camera, row, column, 2] = state[TILE_BLUE, pixel]
-                for f in range(n_features):
-                    blended[camera, row, column, f] = tile_blended[f, pixel]
         tile = fetch_add(counter)

@@ -17,10 +17,13 @@ from .simd import fetch_add
 
 RECORD = 16
 """Floats per camera and splat: two fill one pair of cache lines."""
-X, Y, L1, L2, L3, LOG_OPACITY, DEPTH, RED, GREEN, BLUE, XX, XY, YY, REACH, SPREAD = range(15)
+X, Y, L1, L2, L3, LOG_OPACITY, DEPTH, RED, GREEN, BLUE, REACH_X, REACH_Y, RIGHTMOST, SHEAR, HALF_WIDTH = (
+    np.uintp(field) for field in range(15)
+)
 """Fields of a record. With d = pixel centre - (X, Y), u = L1 d_x and v = L2 d_y + L3 d_x, the splat covers the pixel
-by alpha = 2^(LOG_OPACITY - u^2 - v^2). XX, XY, YY are the blurred covariance; the splat ends where
-d^T covariance^-1 d = REACH, there alpha is MIN_ALPHA. SPREAD is the variance of x given y."""
+by alpha = 2^(LOG_OPACITY - u^2 - v^2). The ellipse where alpha is MIN_ALPHA lies within REACH_X and REACH_Y of the
+centre; its rightmost point is at d_y = RIGHTMOST; at d_y it extends HALF_WIDTH sqrt(1 - (d_y / REACH_Y)^2) to both
+sides of SHEAR d_y."""
 WHITENING = math.sqrt(0.5 / math.log(2))
 """u and v are standard deviations times this, so that powers of 2 serve in place of e."""
 CHUNK = 2048
@@ -45,21 +48,21 @@ def rotation_from_quaternion(quats, i):
 
 
 @kernel
-def camera_point(means, i, camera):
+def camera_point(means, i, cameras, c):
     """The splat's offset from the camera in world axes, and its position in the camera."""
-    dx = means[i, 0] - camera[9]
-    dy = means[i, 1] - camera[10]
-    dz = means[i, 2] - camera[11]
-    x = camera[0] * dx + camera[3] * dy + camera[6] * dz
-    y = camera[1] * dx + camera[4] * dy + camera[7] * dz
-    z = camera[2] * dx + camera[5] * dy + camera[8] * dz
+    dx = means[i, 0] - cameras[c, 9]
+    dy = means[i, 1] - cameras[c, 10]
+    dz = means[i, 2] - cameras[c, 11]
+    x = cameras[c, 0] * dx + cameras[c, 3] * dy + cameras[c, 6] * dz
+    y = cameras[c, 1] * dx + cameras[c, 4] * dy + cameras[c, 7] * dz
+    z = cameras[c, 2] * dx + cameras[c, 5] * dy + cameras[c, 8] * dz
     return (dx, dy, dz), (x, y, z)
 
 
 @kernel
-def linearised_slopes(x, y, z, camera, width, height):
+def linearised_slopes(x, y, z, cameras, c, width, height):
     """x/z and y/z, kept near the image: where the projection is linearised."""
-    fx, fy, cx, cy = camera[12], camera[13], camera[14], camera[15]
+    fx, fy, cx, cy = cameras[c, 12], cameras[c, 13], cameras[c, 14], cameras[c, 15]
     margin_x, margin_y = VIEW_MARGIN * width / fx, VIEW_MARGIN * height / fy
     slope_x = max(min(x / z, (width - cx) / fx + margin_x), -cx / fx - margin_x)
     slope_y = max(min(y / z, (height - cy) / fy + margin_y), -cy / fy - margin_y)
@@ -67,23 +70,23 @@ def linearised_slopes(x, y, z, camera, width, height):
 
 
 @kernel
-def image_axes(rotation, scales, camera, slope_x, slope_y, z):
+def image_axes(rotation, scales, cameras, c, slope_x, slope_y, z):
     """Columns of V = W^T R S (the splat's axes in the camera) and rows of T = J V (the same on the image)."""
     r00, r01, r02, r10, r11, r12, r20, r21, r22 = rotation
     sx, sy, sz = scales
     m00, m01, m02 = r00 * sx, r01 * sy, r02 * sz
     m10, m11, m12 = r10 * sx, r11 * sy, r12 * sz
     m20, m21, m22 = r20 * sx, r21 * sy, r22 * sz
-    v00 = camera[0] * m00 + camera[3] * m10 + camera[6] * m20
-    v01 = camera[0] * m01 + camera[3] * m11 + camera[6] * m21
-    v02 = camera[0] * m02 + camera[3] * m12 + camera[6] * m22
-    v10 = camera[1] * m00 + camera[4] * m10 + camera[7] * m20
-    v11 = camera[1] * m01 + camera[4] * m11 + camera[7] * m21
-    v12 = camera[1] * m02 + camera[4] * m12 + camera[7] * m22
-    v20 = camera[2] * m00 + camera[5] * m10 + camera[8] * m20
-    v21 = camera[2] * m01 + camera[5] * m11 + camera[8] * m21
-    v22 = camera[2] * m02 + camera[5] * m12 + camera[8] * m22
-    fx, fy = camera[12] / z, camera[13] / z
+    v00 = cameras[c, 0] * m00 + cameras[c, 3] * m10 + cameras[c, 6] * m20
+    v01 = cameras[c, 0] * m01 + cameras[c, 3] * m11 + cameras[c, 6] * m21
+    v02 = cameras[c, 0] * m02 + cameras[c, 3] * m12 + cameras[c, 6] * m22
+    v10 = cameras[c, 1] * m00 + cameras[c, 4] * m10 + cameras[c, 7] * m20
+    v11 = cameras[c, 1] * m01 + cameras[c, 4] * m11 + cameras[c, 7] * m21
+    v12 = cameras[c, 1] * m02 + cameras[c, 4] * m12 + cameras[c, 7] * m22
+    v20 = cameras[c, 2] * m00 + cameras[c, 5] * m10 + cameras[c, 8] * m20
+    v21 = cameras[c, 2] * m01 + cameras[c, 5] * m11 + cameras[c, 8] * m21
+    v22 = cameras[c, 2] * m02 + cameras[c, 5] * m12 + cameras[c, 8] * m22
+    fx, fy = cameras[c, 12] / z, cameras[c, 13] / z
     axes = (v00, v01, v02, v10, v11, v12, v20, v21, v22)
     on_image = (
         fx * (v00 - slope_x * v20), fx * (v01 - slope_x * v21), fx * (v02 - slope_x * v22),
@@ -135,7 +138,7 @@ def sh_basis(x, y, z, degree, basis):
 @kernel
 def project(
     counter, means, quats, log_scales, opacity_logits, sh, degree, cameras, width, height, near, far, antialiased,
-    records, radii, status,
+    records, means2d, radii, status,
 ):  # fmt: skip
     """Write the record and the radii of every splat in every camera (radii 0, and no record, if it is not seen).
 
@@ -166,18 +169,19 @@ def project(
             for c in range(len(cameras)):
                 radii[c, i, 0] = 0
                 radii[c, i, 1] = 0
-                camera = cameras[c]
-                (dx, dy, dz), (x, y, z) = camera_point(means, i, camera)
+                means2d[c, i, 0] = 0
+                means2d[c, i, 1] = 0
+                (dx, dy, dz), (x, y, z) = camera_point(means, i, cameras, c)
                 if not (near < z < far):
                     continue
-                slope_x, slope_y = linearised_slopes(x, y, z, camera, width, height)
-                _, on_image = image_axes(rotation, (sx, sy, sz), camera, slope_x, slope_y, z)
+                slope_x, slope_y = linearised_slopes(x, y, z, cameras, c, width, height)
+                _, on_image = image_axes(rotation, (sx, sy, sz), cameras, c, slope_x, slope_y, z)
                 xx, xy, yy, blurred, sharp = covariance_2d(on_image)
                 shown = opacity * math.sqrt(sharp / blurred) if antialiased else opacity
                 if shown < MIN_ALPHA:
                     continue
-                mean_x = camera[12] * x / z + camera[14]
-                mean_y = camera[13] * y / z + camera[15]
+                mean_x = cameras[c, 12] * x / z + cameras[c, 14]
+                mean_y = cameras[c, 13] * y / z + cameras[c, 15]
                 reach = 2 * math.log(shown / MIN_ALPHA)
                 extent = min(math.sqrt(reach), MAX_EXTENT)
                 radius_x, radius_y = math.ceil(extent * math.sqrt(xx)), math.ceil(extent * math.sqrt(yy))
@@ -185,6 +189,8 @@ def project(
                     continue
                 radii[c, i, 0] = min(radius_x, 1e9)
                 radii[c, i, 1] = min(radius_y, 1e9)
+                means2d[c, i, 0] = mean_x
+                means2d[c, i, 1] = mean_y
                 length = max(math.sqrt(dx * dx + dy * dy + dz * dz), 1e-12)
                 sh_basis(dx / length, dy / length, dz / length, degree, basis)
                 red = green = blue = 0.5
@@ -194,18 +200,13 @@ def project(
                     blue += basis[k] * sh[i, k, 2]
                 if not math.isfinite(red + green + blue):
                     status[0] = NOT_FINITE
-                record = records[c, i]
-                record[X], record[Y], record[DEPTH] = mean_x, mean_y, z
-                record[L1] = WHITENING / math.sqrt(xx)
-                record[L2] = WHITENING * math.sqrt(xx / blurred)
-                record[L3] = -record[L2] * (xy / xx)
-                record[LOG_OPACITY] = math.log2(shown)
-                record[RED], record[GREEN], record[BLUE] = max(red, 0.0), max(green, 0.0), max(blue, 0.0)
-                record[XX], record[XY], record[YY], record[REACH], record[SPREAD] = (
-                    xx,
-                    xy,
-                    yy,
-                    reach,
-                    blurred / yy,
-                )
+                records[c, i, X], records[c, i, Y], records[c, i, DEPTH] = mean_x, mean_y, z
+                records[c, i, L1] = WHITENING / math.sqrt(xx)
+                records[c, i, L2] = WHITENING * math.sqrt(xx / blurred)
+                records[c, i, L3] = -records[c, i, L2] * (xy / xx)
+                records[c, i, LOG_OPACITY] = math.log2(shown)
+                records[c, i, RED], records[c, i, GREEN], records[c, i, BLUE] = max(red, 0.0), max(green, 0.0), max(blue, 0.0)
+                records[c, i, REACH_X], records[c, i, REACH_Y] = math.sqrt(reach * xx), math.sqrt(reach * yy)
+                records[c, i, RIGHTMOST] = xy * math.sqrt(reach / xx)
+                records[c, i, SHEAR], records[c, i, HALF_WIDTH] = xy / yy, math.sqrt(reach * blurred / yy)
         piece = fetch_add(counter)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .parallel import kernel, run_parallel
-from .projection import DEPTH, REACH, SPREAD, XX, XY, YY, X, Y
+from .projection import DEPTH, HALF_WIDTH, REACH_X, REACH_Y, RIGHTMOST, SHEAR, X, Y
 from .simd import fetch_add
 
 TILE = 16
@@ -35,10 +35,8 @@ class TileLists:
     """[pairs] index camera * n + splat of each pair."""
     slots: np.ndarray
     """[pairs] position of each pair when pairs are grouped by splat."""
-    order: np.ndarray
-    """[seen] indices camera * n + splat, by camera and depth."""
     slot_offsets: np.ndarray
-    """[seen + 1] where each splat's slots begin, in that order."""
+    """[c * n + 1] where each splat's slots begin."""
     columns: int
     rows: int
 
@@ -57,17 +55,18 @@ def build_tile_lists(records: np.ndarray, radii: np.ndarray, width: int, height:
     camera_of_piece, starts = _pieces(ends)
     records, tiles = records.reshape(cameras * n, -1), columns * rows
     counts = np.zeros((len(starts) - 1, tiles), np.int32)
-    slot_offsets = np.zeros(len(order) + 1, np.int64)
-    run_parallel(count_pairs, records, order, starts, width, height, columns, counts, slot_offsets)
+    slot_offsets = np.zeros(cameras * n + 1, np.int64)
+    boxes = np.empty((len(order), 4), np.int32)
+    run_parallel(count_pairs, records, order, starts, width, height, columns, boxes, counts, slot_offsets)
     np.cumsum(slot_offsets, out=slot_offsets)
     pairs = int(slot_offsets[-1])
     offsets = np.zeros(cameras * tiles + 1, np.int64)
     place_pieces(counts, camera_of_piece, offsets)
     splats, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
     run_parallel(
-        append_pairs, records, order, starts, width, height, columns, counts, slot_offsets, splats, slots
+        append_pairs, records, order, starts, width, columns, boxes, counts, slot_offsets, splats, slots
     )
-    return TileLists(offsets, splats, slots, order, slot_offsets, columns, rows)
+    return TileLists(offsets, splats, slots, slot_offsets, columns, rows)
 
 
 def _pieces(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,53 +122,51 @@ def sort_by_depth(records, radii):
 
 
 @kernel
-def tile_rows(record, height):
-    """First tile row and one past the last that hold a pixel centre of the splat's bounding box."""
-    reach_y = math.sqrt(record[REACH] * record[YY]) + SLACK
-    first = max(math.ceil(record[Y] - reach_y - 0.5), 0.0)
-    last = min(math.floor(record[Y] + reach_y - 0.5), height - 1.0)
-    if last < first:
-        return 0, 0
-    return int(first) // TILE, int(last) // TILE + 1
+def tile_span(low, high, size):
+    """First tile and one past the last that hold a pixel centre between two coordinates."""
+    first, last = max(math.ceil(low - SLACK - 0.5), 0), min(math.floor(high + SLACK - 0.5), size - 1)
+    return (first // TILE, last // TILE + 1) if first <= last else (0, 0)
 
 
 @kernel
-def tile_columns(record, row, width):
+def tile_columns(records, i, row, width):
     """First tile column and one past the last that the splat touches in a row of tiles."""
-    xx, xy, yy, reach = float(record[XX]), float(record[XY]), float(record[YY]), float(record[REACH])
-    reach_x, reach_y = math.sqrt(reach * xx), math.sqrt(reach * yy)
-    top = max(row * TILE + 0.5 - record[Y] - SLACK, -reach_y)
-    bottom = min(row * TILE + (TILE - 0.5) - record[Y] + SLACK, reach_y)
-    # The ellipse's half width at height d is concave: its greatest value lies at the rightmost point or at an edge.
-    rightmost = xy / xx * reach_x
-    at_right = min(max(rightmost, top), bottom)
-    at_left = min(max(-rightmost, top), bottom)
-    right = (
-        xy / yy * at_right + math.sqrt(max(reach - at_right * at_right / yy, 0.0) * record[SPREAD]) + SLACK
-    )
-    left = xy / yy * at_left - math.sqrt(max(reach - at_left * at_left / yy, 0.0) * record[SPREAD]) - SLACK
-    first = max(math.ceil(record[X] + left - 0.5), 0.0)
-    last = min(math.floor(record[X] + right - 0.5), width - 1.0)
-    if last < first:
-        return 0, 0
-    return int(first) // TILE, int(last) // TILE + 1
+    reach_y, rightmost = records[i, REACH_Y], records[i, RIGHTMOST]
+    top = max(row * TILE + 0.5 - records[i, Y] - SLACK, -reach_y)
+    bottom = min(row * TILE + (TILE - 0.5) - records[i, Y] + SLACK, reach_y)
+    # The right end is a concave function of the height, so within these rows it is greatest as near to the
+    # rightmost point as they come; the left end likewise.
+    at_right, at_left = min(max(rightmost, top), bottom), min(max(-rightmost, top), bottom)
+    narrowing_right = math.sqrt(max(1 - (at_right / reach_y) ** 2, 0))
+    narrowing_left = math.sqrt(max(1 - (at_left / reach_y) ** 2, 0))
+    left = records[i, SHEAR] * at_left - records[i, HALF_WIDTH] * narrowing_left
+    right = records[i, SHEAR] * at_right + records[i, HALF_WIDTH] * narrowing_right
+    return tile_span(records[i, X] + left, records[i, X] + right, width)
 
 
 @kernel
-def count_pairs(counter, records, order, starts, width, height, columns, counts, slot_offsets):
-    """Pairs of each tile in each piece of the order; and pairs of each splat, one place late, to be summed up."""
+def count_pairs(counter, records, order, starts, width, height, columns, boxes, counts, slot_offsets):
+    """Pairs of each tile in each piece of the order; and of each splat, one place late, to be summed up.
+
+    Also the tiles of each splat's bounding box: first and end row, first and end column.
+    """
     piece = fetch_add(counter)
     while piece < len(starts) - 1:
         for j in range(starts[piece], starts[piece + 1]):
-            record = records[order[j]]
+            i = order[j]
+            x, y, reach_x, reach_y = records[i, X], records[i, Y], records[i, REACH_X], records[i, REACH_Y]
+            first_row, end_row = tile_span(y - reach_y, y + reach_y, height)
+            first, end = tile_span(x - reach_x, x + reach_x, width)
+            boxes[j, 0], boxes[j, 1], boxes[j, 2], boxes[j, 3] = first_row, end_row, first, end
+            is_line = end_row - first_row == 1 or end - first == 1
             pairs = 0
-            first_row, end_row = tile_rows(record, height)
             for row in range(first_row, end_row):
-                first, end = tile_columns(record, row, width)
+                if not is_line:
+                    first, end = tile_columns(records, i, row, width)
                 for column in range(first, end):
                     counts[piece, row * columns + column] += 1
                 pairs += end - first
-            slot_offsets[j + 1] = pairs
+            slot_offsets[i + 1] = pairs
         piece = fetch_add(counter)
 
 
@@ -195,21 +192,23 @@ def place_pieces(counts, camera_of_piece, offsets):
 
 @kernel
 def append_pairs(
-    counter, records, order, starts, width, height, columns, counts, slot_offsets, splats, slots
+    counter, records, order, starts, width, columns, boxes, counts, slot_offsets, splats, slots
 ):  # fmt: skip
     """Write each pair to its place; ``counts`` are the next free places."""
     piece = fetch_add(counter)
     while piece < len(starts) - 1:
         for j in range(starts[piece], starts[piece + 1]):
-            record = records[order[j]]
-            slot = slot_offsets[j]
-            first_row, end_row = tile_rows(record, height)
+            i = order[j]
+            slot = slot_offsets[i]
+            first_row, end_row, first, end = boxes[j, 0], boxes[j, 1], boxes[j, 2], boxes[j, 3]
+            is_line = end_row - first_row == 1 or end - first == 1
             for row in range(first_row, end_row):
-                first, end = tile_columns(record, row, width)
+                if not is_line:
+                    first, end = tile_columns(records, i, row, width)
                 for column in range(first, end):
                     place = counts[piece, row * columns + column]
                     counts[piece, row * columns + column] = place + 1
-                    splats[place] = order[j]
+                    splats[place] = i
                     slots[place] = slot
                     slot += 1
         piece = fetch_add(counter)
