@@ -1,6 +1,6 @@
-"""The command line: ``cosmorama COMMAND`` or ``cosmorama PHOTO``.
+"""The command line: ``cosmorama COMMAND ...``, or ``cosmorama PHOTO`` for ``cosmorama make PHOTO``.
 
-Each command is a dataclass in ``commands``; this file only names them. Nothing heavy is imported before one runs.
+Each command is a dataclass in ``commands``, whose fields are its options; this file only names them.
 """
 
 from __future__ import annotations
@@ -9,55 +9,63 @@ import logging
 import os
 import signal
 import sys
-from typing import Annotated, Any, NoReturn
-
-import tyro
+from importlib import import_module
+from typing import NoReturn
 
 from ..reconstruct.errors import InputError
-from .commands.bench_make import BenchMake
-from .commands.doctor import Doctor
-from .commands.make import Make
-from .commands.render import Render
-from .commands.view import View
 
-
-def _command(name: str) -> Any:
-    return tyro.conf.subcommand(name=name)
-
-
-Bench = Annotated[BenchMake, _command("make")]
-
-Command = (
-    Annotated[Make, _command("make")]
-    | Annotated[Render, _command("render")]
-    | Annotated[View, _command("view")]
-    | Annotated[Bench, _command("bench")]
-    | Annotated[Doctor, _command("doctor")]
-)
-NAMES = ("make", "fit", "depth", "render", "view", "export", "train", "eval", "bench", "doctor")
+COMMANDS = {
+    "make": ("make:Make", "photo -> scene folder"),
+    "view": ("view:View", "walk in a scene in the browser"),
+    "render": ("render:Render", "pictures of a scene from any cameras"),
+    "doctor": ("doctor:Doctor", "what this machine has, and what is missing"),
+    "bench make": ("bench_make:BenchMake", "time, memory and quality of the main job"),
+}
+GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 
 
 def main() -> NoReturn:
-    """Run one command. Exit codes: 0 done, 2 the input is at fault, 1 a fault of ours, 130 stopped by Ctrl-C."""
+    """Run one command. Exit codes: 0 done, 2 the input is at fault, 1 a fault of ours, 130 stopped."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    logging.basicConfig(
-        level=os.environ.get("COSMORAMA_LOG", "WARNING"), format="%(levelname)s %(name)s: %(message)s"
-    )
-    arguments = sys.argv[1:]
-    if arguments and arguments[0] not in NAMES and not arguments[0].startswith("-"):
-        arguments = ["make", *arguments]
-    command = tyro.cli(Command, args=arguments, prog="cosmorama", description=__doc__.split("\n")[0])  # type: ignore[arg-type]
+    level = os.environ.get("COSMORAMA_LOG", "WARNING").upper()
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:
-        command.run()
+        _run(sys.argv[1:])
     except InputError as error:
         print(f"cosmorama: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("cosmorama: stopped", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
     sys.exit(0)
+
+
+def _run(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return
+    name = next((n for n in (" ".join(arguments[:2]), arguments[0]) if n in COMMANDS), None)
+    if name is None and arguments[0] in GROUPS:
+        if arguments[1:2] in (["-h"], ["--help"], []):
+            print(_overview(arguments[0]))
+            return
+        raise InputError(f"there is no '{' '.join(arguments[:2])}'; see: cosmorama {arguments[0]} --help")
+    if name is None:
+        name, arguments = "make", ["make", *arguments]
+
+    import tyro
+
+    module, _, class_name = COMMANDS[name][0].partition(":")
+    command = getattr(import_module(f".commands.{module}", __package__), class_name)
+    rest = arguments[len(name.split()) :]
+    tyro.cli(command, args=rest, prog=f"cosmorama {name}").run()
+
+
+def _overview(group: str = "") -> str:
+    names = [name for name in COMMANDS if name.startswith(group)]
+    lines = [f"  cosmorama {name:<16} {COMMANDS[name][1]}" for name in names]
+    head = "A photo into a place you can walk through: cosmorama PHOTO\n" if not group else ""
+    return "\n".join([head + "usage: cosmorama COMMAND [--help] ...", *lines])
 
 
 if __name__ == "__main__":

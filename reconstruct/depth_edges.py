@@ -1,7 +1,8 @@
 """Depth discontinuities: where they are, and making them one pixel wide.
 
 Depth maps of networks ramp from foreground to background over a few pixels. Lifted into 3D, the ramp is a sheet of
-rubber between the two. Both functions compare depths as ratios, so they do not depend on the scene's scale.
+rubber between the two. Both functions look at inverse depth, which is linear in the image for a plane, so that even a
+floor that runs to the horizon is no edge; differences are taken as ratios, so the scene's scale does not matter.
 """
 
 from __future__ import annotations
@@ -12,29 +13,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def depth_edges(depth: Float[Tensor, "h w"], *, ratio: float = 1.08) -> Bool[Tensor, "h w"]:
-    """Pixels that differ from one of their four neighbours by more than the ratio.
-
-    A slanted plane is no edge: the change has to exceed twice what the pixel's other side continues with.
-    """
-    log_depth = depth.log()
+def depth_edges(depth: Float[Tensor, "h w"], *, ratio: float = 1.06) -> Bool[Tensor, "h w"]:
+    """Pixels on either side of a step by more than the ratio that does not just continue a slope."""
+    inverse = 1.0 / depth
     edge = torch.zeros_like(depth, dtype=torch.bool)
     for dim in (0, 1):
-        step = log_depth.diff(dim=dim)
-        edge |= _steep(step, dim, torch.log(torch.tensor(ratio)).item())
+        value = inverse.movedim(dim, -1)
+        step = value.diff(dim=-1).abs()
+        padded = F.pad(step[None], (1, 1), mode="replicate")[0]
+        slope = torch.minimum(padded[..., :-2], padded[..., 2:])
+        steep = (step > (ratio - 1.0) * torch.minimum(value[..., 1:], value[..., :-1])) & (step > 2.0 * slope)
+        edge |= (F.pad(steep, (0, 1)) | F.pad(steep, (1, 0))).movedim(-1, dim)
     return edge
-
-
-def _steep(step: Tensor, dim: int, threshold: float) -> Tensor:
-    """Marks both ends of each step that is steep and not just part of a uniform slope."""
-    size = step.abs()
-    padded = F.pad(size.movedim(dim, -1), (1, 1))
-    neighbours = torch.minimum(padded[..., :-2], padded[..., 2:]).movedim(-1, dim)
-    steep = (size > threshold) & (size > 2 * neighbours)
-    steep |= size > 4 * threshold
-    along_last = steep.movedim(dim, -1)
-    both_ends = F.pad(along_last, (0, 1)) | F.pad(along_last, (1, 0))
-    return both_ends.movedim(-1, dim)
 
 
 def sharpen_depth(
@@ -48,31 +38,46 @@ def sharpen_depth(
         radius: half the window; ramps up to about twice as wide are closed.
         ratio: windows whose far side is less than this much further away are left as they are.
     """
-    near = -F.max_pool2d(-depth[None, None], 2 * radius + 1, 1, radius)[0, 0]
-    far = F.max_pool2d(depth[None, None], 2 * radius + 1, 1, radius)[0, 0]
-    position = (depth.log() - near.log()) / (far.log() - near.log()).clamp_min(1e-6)
-    in_ramp = (far > ratio * near) & (position > 0.05) & (position < 0.95)
-    near_color, near_depth = _side_mean(depth, image, near, radius, near_side=True)
-    far_color, far_depth = _side_mean(depth, image, far, radius, near_side=False)
-    to_near = (image - near_color).square().sum(-1) + 0.02 * position.square()
-    to_far = (image - far_color).square().sum(-1) + 0.02 * (1 - position).square()
-    snapped = torch.where(to_near <= to_far, near_depth, far_depth)
-    # On a long slope both sides are as far away as the window is wide; a ramp is steeper than its surroundings.
-    wide_near = -F.max_pool2d(-depth[None, None], 6 * radius + 1, 1, 3 * radius)[0, 0]
-    wide_far = F.max_pool2d(depth[None, None], 6 * radius + 1, 1, 3 * radius)[0, 0]
-    is_step = (far / near).log() > 0.6 * (wide_far / wide_near).log()
-    return torch.where(in_ramp & is_step, snapped, depth)
+    inverse = 1.0 / depth
+    far, near = _window_range(inverse, radius)
+    wide_far, wide_near = _window_range(inverse, 3 * radius)
+    # A slope changes three times as much over a window three times as wide; a step does not.
+    is_step = (near > ratio * far) & (near - far > 0.52 * (wide_near - wide_far))
+    position = (inverse - far) / (near - far).clamp_min(1e-9)
+    in_ramp = is_step & (position > 0.05) & (position < 0.95)
+    near_color, near_inverse = _side_mean(inverse, image, radius, inverse_from=0.97 * near)
+    far_color, far_inverse = _side_mean(inverse, image, radius, inverse_to=1.03 * far)
+    to_near = (image - near_color).square().sum(-1) + 0.02 * (1.0 - position).square()
+    to_far = (image - far_color).square().sum(-1) + 0.02 * position.square()
+    snapped = torch.where(to_near <= to_far, near_inverse, far_inverse)
+    return torch.where(in_ramp, 1.0 / snapped.clamp_min(1e-9), depth)
+
+
+def _window_range(value: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value within the radius."""
+    size = 2 * radius + 1
+    largest = F.max_pool2d(value[None, None], size, 1, radius)[0, 0]
+    smallest = -F.max_pool2d(-value[None, None], size, 1, radius)[0, 0]
+    return smallest, largest
 
 
 def _side_mean(
-    depth: Tensor, image: Tensor, level: Tensor, radius: int, *, near_side: bool
+    inverse: Tensor,
+    image: Tensor,
+    radius: int,
+    *,
+    inverse_from: Tensor | None = None,
+    inverse_to: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Mean colour and depth of the window's pixels within a tenth of the window's extreme."""
+    """Mean colour and inverse depth of those pixels of each window that lie on one side."""
     size = 2 * radius + 1
-    h, w = depth.shape
-    stack = torch.cat([depth[..., None], image], dim=-1).permute(2, 0, 1)[None]
+    h, w = inverse.shape
+    stack = torch.cat([inverse[..., None], image], dim=-1).permute(2, 0, 1)[None]
     windows = F.unfold(F.pad(stack, (radius,) * 4, mode="replicate"), size).view(4, size * size, h * w)
-    level = level.reshape(-1)
-    weight = (windows[0] <= 1.03 * level if near_side else windows[0] >= level / 1.03).float()
+    weight = torch.ones_like(windows[0])
+    if inverse_from is not None:
+        weight *= windows[0] >= inverse_from.reshape(-1)
+    if inverse_to is not None:
+        weight *= windows[0] <= inverse_to.reshape(-1)
     mean = (windows * weight).sum(1) / weight.sum(0).clamp_min(1.0)
     return mean[1:].T.reshape(h, w, 3), mean[0].view(h, w)

@@ -1,1 +1,1 @@
-"""One file per subcommand: a frozen dataclass of arguments with a ``run`` method. Heavy imports happen inside ``run``."""
+"""One file per subcommand: a frozen dataclass with a ``run`` method. Heavy imports happen inside ``run``."""
