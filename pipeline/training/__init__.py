@@ -1,0 +1,1 @@
+"""Training machinery that knows nothing of what is trained: loop, checkpoints, averages, processes."""
