@@ -28,7 +28,7 @@ from .generators import ViewGenerator
 from .generators.inpaint import InpaintGenerator
 from .grow import Growth, grow
 from .photo import Photo, load_photo
-from .presets import PRESETS, PresetName
+from .presets import Preset, PresetName, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
 from .trajectories import plan_trajectory, reach_of
 from .writer import Picture, describe, write_scene_folder
@@ -38,7 +38,7 @@ from .writer import Picture, describe, write_scene_folder
 class MakeOptions:
     """Everything that decides what a scene becomes."""
 
-    preset: PresetName = "standard"
+    preset: PresetName | Preset = "standard"
     trajectory: str = "orbit"
     focal_px: float | None = None
     seed: int = 0
@@ -89,7 +89,7 @@ def make_scene(
     """
     options = options or MakeOptions()
     reporter = reporter or Reporter(quiet=True)
-    preset = PRESETS[options.preset]
+    preset = named_preset(options.preset)
     with atomic_folder(out, overwrite=overwrite) as folder:
         with reporter.stage("photo"):
             photo = load_photo(_only_photo(inputs), long_side=preset.long_side, focal_px=options.focal_px)
@@ -139,10 +139,10 @@ def make_scene(
 
 def expect(options: MakeOptions) -> str:
     """What will run, on what, for how long and with how much memory: one line before the start."""
-    preset = PRESETS[options.preset]
+    preset = named_preset(options.preset)
     return (
-        f"{options.preset}: photo at {preset.long_side} px, {preset.views} views, {preset.iterations} steps on "
-        f"{options.device}; about {preset.seconds} s and {preset.megabytes / 1000:.1f} GB on two cores"
+        f"photo at {preset.long_side} px, {preset.views} views, {preset.iterations} steps on {options.device}; "
+        f"about {preset.seconds} s and {preset.megabytes / 1000:.1f} GB on two cores"
     )
 
 

@@ -1,6 +1,6 @@
 """Photo files in: any common format, upright, in sRGB, with a focal length.
 
-Source of the focal length rule: EXIF 2.32; FocalLengthIn35mmFilm is relative to the 43.27 mm diagonal of the film frame.
+Source of the focal length rule: EXIF 2.32; FocalLengthIn35mmFilm is relative to the 43.27 mm diagonal of the frame.
 """
 
 from __future__ import annotations

@@ -28,3 +28,8 @@ PRESETS: dict[PresetName, Preset] = {
     "standard": Preset(long_side=640, views=12, iterations=150, clip_frames=72, seconds=120, megabytes=3000),
     "fine": Preset(long_side=960, views=24, iterations=400, clip_frames=120, seconds=600, megabytes=4000),
 }
+
+
+def named_preset(preset: PresetName | Preset) -> Preset:
+    """The preset of a name; a preset is returned as it is."""
+    return preset if isinstance(preset, Preset) else PRESETS[preset]

@@ -1,0 +1,84 @@
+import torch
+
+from cosmorama.pipeline.generators import Memory, ViewRequest
+from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_holes
+from cosmorama.pipeline.grow import BEHIND, grow, show
+from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
+from cosmorama.reconstruct.lift import lift
+
+W, H = 64, 48
+CAMERA = Cameras(torch.eye(4)[None], pinhole_intrinsics(60.0, W, H)[None], W, H)
+
+
+def box_before_wall():
+    depth = torch.full((H, W), 3.0)
+    depth[14:34, 20:44] = 1.0
+    image = torch.zeros(H, W, 3)
+    image[..., 2] = 0.8
+    image[14:34, 20:44] = torch.tensor([0.9, 0.1, 0.1])
+    return image, depth
+
+
+def sideways(*shifts: float) -> Cameras:
+    poses = torch.eye(4).repeat(len(shifts), 1, 1)
+    poses[:, 0, 3] = torch.tensor(shifts)
+    return Cameras(poses, CAMERA.intrinsics.repeat(len(shifts), 1, 1), W, H)
+
+
+def grown(cameras):
+    image, depth = box_before_wall()
+    return grow(lift(image, depth, CAMERA), image, depth, CAMERA, cameras, InpaintGenerator(), seed=0)
+
+
+def test_holes_behind_the_box_are_filled_with_wall():
+    cameras = sideways(0.3, -0.3)
+    growth = grown(cameras)
+    seen = show(growth.gaussians, cameras)
+    assert seen.coverage[:, 2:-2, 4:-4].min() > 0.6
+    revealed = growth.support < 0.3
+    assert revealed.any(dim=(1, 2)).all()
+    filled = growth.images[revealed]
+    assert (filled[:, 2] > 0.6).float().mean() > 0.95  # blue wall, not red box
+    assert (filled[:, 0] < 0.3).float().mean() > 0.95
+
+
+def test_what_is_grown_hides_nothing_of_the_photo():
+    image, depth = box_before_wall()
+    before = lift(image, depth, CAMERA)
+    growth = grown(sideways(0.3, -0.3))
+    new = growth.gaussians[len(before) :]
+    pixels, z = CAMERA.project(new.means[None])
+    x, y = pixels[0].long().unbind(-1)
+    inside = (x >= 0) & (x < W) & (y >= 0) & (y < H)
+    assert inside.any()
+    assert (z[0][inside] >= (BEHIND - 1e-3) * depth[y[inside], x[inside]].clamp_max(3.0 / BEHIND)).all()
+    changed = (show(growth.gaussians, CAMERA).color - show(before, CAMERA).color).abs()
+    assert changed[0, 3:-3, 3:-3].mean() < 0.01
+
+
+def test_the_scene_remembers_what_it_was_given():
+    growth = grown(sideways(0.3, 0.3))  # the same camera twice
+    assert growth.pieces[0].mask.sum() > 50
+    assert growth.pieces[1].mask.sum() < 0.1 * growth.pieces[0].mask.sum()
+
+
+def test_covered_pixels_are_returned_as_they_were():
+    color = torch.rand(1, H, W, 3)
+    coverage = torch.ones(1, H, W)
+    coverage[:, 10:20, 10:20] = 0
+    depth = torch.where(coverage > 0, 2.0, 0.0)
+    request = ViewRequest(
+        CAMERA, Memory(color * coverage[..., None], depth, coverage), color[:0], CAMERA[:0], seed=0
+    )
+    picture = InpaintGenerator()(request)
+    assert torch.equal(picture[coverage > 0], color[coverage > 0])
+    assert picture[0, 10:20, 10:20].min() > 0.05
+
+
+def test_filling_takes_colours_from_the_source_only():
+    color = torch.zeros(H, W, 3)
+    color[:, : W // 2] = torch.tensor([0.0, 1.0, 0.0])
+    source = torch.zeros(H, W, dtype=torch.bool)
+    source[:, : W // 2] = True
+    filled = fill_holes(color, source)
+    assert torch.allclose(filled, torch.tensor([0.0, 1.0, 0.0]).expand_as(filled), atol=0.02)
