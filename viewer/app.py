@@ -16,6 +16,7 @@ from ..reconstruct.errors import InputError
 from ..reconstruct.scene import Scene, load_scene
 from ..reconstruct.transforms_json import PosedImage
 from .guard import Guard, is_loopback
+from .page import PAGE_PATH, PageReports
 from .panels import build_panels
 from .session import Session
 from .stage import fov_y_to_show, stage_scene
@@ -60,8 +61,8 @@ class Viewer:
         self._lock = threading.Lock()
         self.extra_panels: list[Callable[[Session], None]] = []
         """Called for every new visitor, after the viewer's own panels."""
-        uploads = Uploads(self.session_by_key)
-        self._guard = Guard(host, token, {UPLOAD_PATH: uploads.receive})
+        uploads, reports = Uploads(self.session_by_key), PageReports(self.session_by_key)
+        self._guard = Guard(host, token, {UPLOAD_PATH: uploads.receive, PAGE_PATH: reports.receive})
         self.server = self._start(host, port, label)
         self._host, self._token = host, token
         self._share_stage()

@@ -28,7 +28,7 @@ _GIVEN, _GENERATED, _PATH = (255, 196, 60), (90, 170, 255), (150, 150, 150)
 
 
 class Frustums:
-    """The frustums that one visitor sees; one whose camera they stand in is hidden, it would block the view."""
+    """The frustums that one visitor sees; the one that they stand in is hidden: it would block the view."""
 
     def __init__(self, session: Session) -> None:
         """No frustums yet."""

@@ -1,4 +1,4 @@
-"""What one visitor sees: one thread per browser that colours splats for its camera, or streams rendered frames."""
+"""What one visitor sees: a thread per browser colours splats for its camera, or streams rendered frames."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 
 from ..reconstruct.cameras import Cameras
 from ..reconstruct.gaussians import Gaussians
+from .modes import FRAMES, SPLATS
 from .packing import pack_splats
 from .stage import Stage, camera_from_viser
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPLATS, FRAMES = "splats", "frames"
 STILL_SECONDS = 0.25
 """A camera that has not moved for so long is still."""
 

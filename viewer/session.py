@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,17 +14,22 @@ import numpy as np
 import torch
 
 from ..reconstruct.cameras import Cameras
-from ..reconstruct.gaussians import Gaussians, wxyz_from_rotation
+from ..reconstruct.gaussians import Gaussians, rotation_from_wxyz, wxyz_from_rotation
 from ..reconstruct.scene import Scene
 from ..reconstruct.transforms_json import PosedImage
 from .frustums import Frustums
 from .history import History
+from .modes import FRAMES, ModePicker, describe, is_software
+from .page import PageLink, ground_settings
 from .painter import Painter
+from .playback import Playback
 from .render import render_rgb8
 from .stage import Stage, fov_y_to_show, stage_scene
 
 if TYPE_CHECKING:
     from viser import ClientHandle
+
+log = logging.getLogger(__name__)
 
 FLIGHT_SECONDS = 0.7
 
@@ -44,8 +51,13 @@ class Session:
         self.history: History[Scene] = History(scene)
         self.stage = stage or stage_scene(scene)
         self.time = 0.0
-        self.painter = Painter(client, self.stage, render_rgb8)
+        self.picker = ModePicker()
+        self.on_change: list[Callable[[], None]] = []
+        """Called after the scene or the way it is shown has changed; panels update what they say."""
+        self.page = PageLink(self)
+        self.painter = Painter(client, self.stage, render_rgb8, self._painted)
         self.frustums = Frustums(self)
+        self.playback = Playback(self)
         self._flight = 0
         self._flying = threading.Lock()
 
@@ -59,24 +71,30 @@ class Session:
         """The splats at this visitor's time."""
         return self.scene.at(self.time)
 
+    @property
+    def mode_text(self) -> str:
+        """How the scene is shown, for people."""
+        return describe(self.painter.mode, len(self.scene.gaussians), self.scene.gaussians.sh_degree)
+
     def arrive(self) -> None:
         """Show everything to somebody who has just come."""
         camera = self.client.camera
         camera.fov = fov_y_to_show(self.stage.home, camera.image_width / max(camera.image_height, 1))
         self.refresh()
         self.frustums.show(self.scene.views)
+        self.page.tell(**ground_settings(self))
 
     def refresh(self) -> None:
         """Show the current scene at the current time."""
+        self.painter.set_mode(self.picker.mode(len(self.scene.gaussians)))
         self.painter.show(self.gaussians, self.stage)
+        self._tell_panels()
 
     def open(self, scene: Scene, name: str) -> None:
         """Show another scene, from its first camera."""
-        self.history.reset(scene)
+        self.playback.pause()
         self.time = 0.0
-        self.set_stage(stage_scene(scene))
-        self.refresh()
-        self.go_home(seconds=0)
+        self.replace_scene(scene, stage_scene(scene))
         self.client.add_notification(name, f"{len(scene.gaussians):,} splats", auto_close_seconds=5)
 
     def replace_scene(self, scene: Scene, stage: Stage | None = None) -> None:
@@ -91,10 +109,34 @@ class Session:
         if stage is not None:
             self.go_home(seconds=0)
 
+    def edit(self, scene: Scene) -> None:
+        """Show an edited scene; ``undo`` leads back."""
+        before = self.scene
+        self.history.push(scene)
+        self._after_edit(before)
+
+    def undo(self) -> None:
+        """Take back the last edit."""
+        before = self.scene
+        self.history.undo()
+        self._after_edit(before)
+
+    def redo(self) -> None:
+        """Take back the last undo."""
+        before = self.scene
+        self.history.redo()
+        self._after_edit(before)
+
     def add_view(self, view: PosedImage) -> None:
         """One more known camera."""
         self.history.value = replace(self.scene, views=[*self.scene.views, view])
         self.frustums.add(view)
+
+    def set_time(self, value: float) -> None:
+        """Go to a time in 0..1."""
+        self.time = value
+        if self.scene.motion is not None:
+            self.painter.show(self.gaussians)
 
     def set_stage(self, stage: Stage) -> None:
         """Scale, up, clipping and home for another scene."""
@@ -102,17 +144,28 @@ class Session:
         self.client.camera.near, self.client.camera.far = stage.near_display, stage.far_display
         self.client.scene.set_up_direction(tuple(stage.up.tolist()))
         self.frustums.show(self.scene.views)
+        self.page.tell(**ground_settings(self))
 
     def camera_moved(self) -> None:
         """The browser's camera has changed."""
         self.painter.camera_moved()
         self.frustums.update()
 
-    def set_time(self, value: float) -> None:
-        """Go to a time in 0..1."""
-        self.time = value
-        if self.scene.motion is not None:
-            self.painter.show(self.gaussians)
+    def browser_is(self, renderer: str) -> None:
+        """The browser has said what draws its pictures."""
+        self.picker.software_gl = is_software(renderer)
+        self._pick_mode()
+
+    def browser_drew(self, milliseconds: float) -> None:
+        """The browser has said how long a picture takes while the camera moves."""
+        if self.painter.mode != FRAMES and 0 < milliseconds < 60_000:
+            self.picker.drew(milliseconds, len(self.scene.gaussians))
+            self._pick_mode()
+
+    def want_mode(self, mode: str) -> None:
+        """``auto``, ``splats`` or ``frames``."""
+        self.picker.wanted = mode
+        self._pick_mode()
 
     def go_home(self, *, seconds: float = FLIGHT_SECONDS) -> None:
         """Back to the photo's view."""
@@ -123,35 +176,60 @@ class Session:
         self._flight += 1
         flight = self._flight
         c = self.client.camera
+        reach = self.stage.pivot_distance * self.stage.scale
         target = camera.positions[0].numpy() * self.stage.scale
-        ahead = camera.forward[0].numpy() * self.stage.pivot_distance * self.stage.scale
-        start, start_look, start_fov = np.array(c.position), np.array(c.look_at), c.fov
+        start, start_fov = np.array(c.position), c.fov
+        ahead = rotation_from_wxyz(torch.tensor(c.wxyz))[:, 2].numpy()
+        target_ahead = camera.forward[0].numpy()
         fov = fov_y_to_show(camera, c.image_width / max(c.image_height, 1))
         began = time.monotonic()
         with self._flying:
             while flight == self._flight:
                 done = 1.0 if seconds <= 0 else min(1.0, (time.monotonic() - began) / seconds)
                 w = done * done * (3 - 2 * done)
+                direction = (1 - w) * ahead + w * target_ahead
+                direction = direction / max(float(np.linalg.norm(direction)), 1e-6)
+                position = start + w * (target - start)
                 with self.client.atomic():
-                    c.position = start + w * (target - start)
-                    c.look_at = start_look + w * (target + ahead - start_look)
+                    c.position = position
+                    c.look_at = position + reach * direction
                     c.fov = start_fov + w * (fov - start_fov)
                 if done >= 1:
+                    self._land(camera)
                     break
                 time.sleep(1 / 30)
-            if flight == self._flight:
-                wxyz = wxyz_from_rotation(camera.world_from_cam[0, :3, :3]).numpy()
-                c.up_direction = self.stage.up.numpy() if _is_level(camera, self.stage.up) else c.up_direction
-                if not _is_level(camera, self.stage.up):
-                    c.wxyz = wxyz
         self.painter.camera_moved()
 
     def close(self) -> None:
         """The visitor has left."""
         self._flight += 1
+        self.playback.pause()
         self.painter.stop()
 
+    def _land(self, camera: Cameras) -> None:
+        """Upright where the camera's horizon is level, so that walking stays natural; else exactly as it stood."""
+        level = abs(float(camera.world_from_cam[0, :3, 0] @ self.stage.up)) < 0.02
+        if level:
+            self.client.camera.up_direction = self.stage.up.numpy()
+        else:
+            self.client.camera.wxyz = wxyz_from_rotation(camera.world_from_cam[0, :3, :3]).numpy()
 
-def _is_level(camera: Cameras, up: torch.Tensor) -> bool:
-    """Whether a camera's horizon is level enough to keep the scene's up."""
-    return abs(float(camera.world_from_cam[0, :3, 0] @ up)) < 0.02
+    def _after_edit(self, before: Scene) -> None:
+        if not torch.equal(before.up, self.scene.up) or before.views is not self.scene.views:
+            home = self.scene.home or self.stage.home
+            self.set_stage(replace(stage_scene(self.scene), home=home, scale=self.stage.scale))
+        self.refresh()
+
+    def _pick_mode(self) -> None:
+        mode = self.picker.mode(len(self.scene.gaussians))
+        if mode != self.painter.mode:
+            self.painter.set_mode(mode)
+            self._tell_panels()
+
+    def _painted(self, mode: str, seconds: float, splats: int) -> None:
+        if mode == FRAMES and splats:
+            self.picker.rendered(1000 * seconds)
+
+    def _tell_panels(self) -> None:
+        for call in list(self.on_change):
+            call()

@@ -30,7 +30,7 @@ _IDLE_SECONDS = 30
 
 
 class Uploads:
-    """The WebSocket channel that files come through: ``?session=KEY&name=NAME&size=BYTES``, then the bytes."""
+    """The WebSocket channel for files: ``?session=KEY&name=NAME&size=BYTES``, then the bytes."""
 
     def __init__(self, session_by_key: Callable[[str], Session | None], max_bytes: int = MAX_UPLOAD) -> None:
         """Receive files for the sessions that ``session_by_key`` knows."""

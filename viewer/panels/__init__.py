@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 def build_panels(session: Session) -> None:
     """All panels for a visitor."""
-    from . import walk
+    from . import edit, files, film, timeline, walk
 
-    for panel in (walk,):
-        panel.build(session)
+    timeline.build(session)
+    tabs = session.client.gui.add_tab_group()
+    for label, panel in {"Walk": walk, "Edit": edit, "Film": film, "Files": files}.items():
+        with tabs.add_tab(label):
+            panel.build(session)

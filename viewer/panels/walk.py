@@ -1,4 +1,4 @@
-"""Walking: back to the photo."""
+"""Walking: home, speed, ways to look, the ground, the known cameras, and how the scene is drawn."""
 
 from __future__ import annotations
 
@@ -7,9 +7,42 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..session import Session
 
+_MODES = {"Choose for me": "auto", "Splats in the browser": "splats", "Frames from here": "frames"}
+
 
 def build(session: Session) -> None:
-    """Buttons and keys."""
+    """Controls and keys."""
     gui = session.client.gui
-    gui.add_button("Back to the photo").on_click(lambda _: session.go_home())
+    gui.add_button("Back to the photo (H)").on_click(lambda _: session.go_home())
+    speed = gui.add_slider(
+        "Speed", min=0.1, max=10.0, step=0.1, initial_value=1.0, hint="Shift is three times"
+    )
+    look = gui.add_button_group("Look", ("Walk", "Orbit"))
+    stand = gui.add_checkbox("Stay on the ground", True, hint="Your eyes keep their height above the floor")
+    cameras = gui.add_checkbox("Show cameras", True, hint="Click one to fly there")
+    drawn = gui.add_dropdown("Drawn as", tuple(_MODES))
+    text = gui.add_markdown(session.mode_text)
+    gui.add_markdown("**?** shows all keys · **Ctrl+K** all commands")
+
+    def say_mode() -> None:
+        text.content = session.mode_text
+
+    def set_look(name: str) -> None:
+        look.value = name
+        session.page.tell(look=name.lower())
+
+    speed.on_update(lambda _: session.page.tell(speed=float(speed.value)))
+    look.on_click(lambda _: session.page.tell(look=look.value.lower()))
+    stand.on_update(lambda _: session.page.tell(stand=stand.value))
+    cameras.on_update(lambda _: session.frustums.set_visible(cameras.value))
+    drawn.on_update(lambda _: session.want_mode(_MODES[drawn.value]))
+    session.on_change.append(say_mode)
+
+    def toggle_stand() -> None:
+        stand.value = not stand.value
+
     gui.add_command("Back to the photo", hotkey="H").on_trigger(lambda _: session.go_home())
+    gui.add_command("Walk or orbit", hotkey="O").on_trigger(
+        lambda _: set_look("Orbit" if session.page["look"] == "walk" else "Walk")
+    )
+    gui.add_command("Stay on the ground", hotkey="G").on_trigger(lambda _: toggle_stand())

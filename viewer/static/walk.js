@@ -1,1 +1,217 @@
+// Added to viser's page: walking speed, first-person look, feet on the ground, the map, help, files dropped in.
+// What the server wants is in the data-config attribute of #cosmorama-config. The camera is reached through
+// window.__viserMutable, which viser offers for its own tests; without it the page is plain viser, and still works.
+"use strict";
+(() => {
+  let config = null, configText = "", keyed = new Set(), shift = false, adopted = null, drawnMap = null;
+  const viser = () => window.__viserMutable;
+  const element = (tag, style, parent = document.body) => {
+    const e = document.createElement(tag);
+    Object.assign(e.style, style);
+    return parent.appendChild(e);
+  };
+  const typing = (e) => /^(INPUT|TEXTAREA|SELECT)$/.test(e.target?.tagName ?? "");
 
+  // ---- the camera in the scene's axes ---------------------------------------------------------------------------
+
+  function turn(q, v, inverse) {  // q wxyz
+    const s = inverse ? -1 : 1, [w, x, y, z] = [q[0], s * q[1], s * q[2], s * q[3]];
+    const t = [2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])];
+    return [v[0] + w * t[0] + y * t[2] - z * t[1], v[1] + w * t[1] + z * t[0] - x * t[2], v[2] + w * t[2] + x * t[1] - y * t[0]];
+  }
+  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+  const root = () => window.__viserSceneTree?.getState()[""]?.wxyz ?? [1, 0, 0, 0];
+
+  function pose() {
+    const c = viser().camera, q = root(), e = c.matrixWorld.elements;
+    return { eye: turn(q, [e[12], e[13], e[14]], true), ahead: turn(q, [-e[8], -e[9], -e[10]], true) };
+  }
+
+  // ---- walking --------------------------------------------------------------------------------------------------
+
+  const speed = () => (config?.speed ?? 1) * (shift ? 3 : 1);
+  const walking = () => config?.look === "walk";
+
+  function adopt(controls) {  // the same controls, at our speed; in walking, arrows turn the head
+    const scaled = { forward: (d, ...r) => controls.forward(d * speed(), ...r),
+                     truck: (x, y, ...r) => controls.truck(x * speed(), y * speed(), ...r),
+                     elevate: (d, ...r) => controls.elevate(d * speed(), ...r),
+                     rotate: (a, p, ...r) => (walking() ? controls.rotate(-a, -p, ...r) : controls.rotate(a, p, ...r)) };
+    return new Proxy(controls, {
+      get: (target, name) => scaled[name] ?? Reflect.get(target, name),
+      set: (target, name, value) => Reflect.set(target, name, value),
+    });
+  }
+
+  function placePivot(controls) {  // first person: the point that the view turns about is right before the eye
+    const wanted = walking() ? 0.02 : config.pivot;
+    const close = controls.distance < 0.1;
+    if (close === walking()) return;
+    const e = viser().camera.matrixWorld.elements;
+    controls.setLookAt(e[12], e[13], e[14], e[12] - e[8] * wanted, e[13] - e[9] * wanted, e[14] - e[10] * wanted, false);
+  }
+
+  function setDrag(controls) {  // dragging takes hold of what is seen
+    const sign = walking() ? -0.3 : 1;
+    if (controls.azimuthRotateSpeed === sign) return;
+    controls.azimuthRotateSpeed = controls.polarRotateSpeed = sign;
+  }
+
+  function groundBelow(eye) {
+    const g = config.ground, n = g.cells;
+    const across = [0, 1].map((a) => dot([eye[0] - g.origin[0], eye[1] - g.origin[1], eye[2] - g.origin[2]], g.axes[a]) / g.size * n - 0.5);
+    const [x, y] = across.map((v) => Math.min(n - 1.001, Math.max(0, v))), i = Math.floor(x), j = Math.floor(y);
+    const at = (r, c) => g.heights[r * n + c], u = x - i, v = y - j;
+    return (1 - v) * ((1 - u) * at(j, i) + u * at(j, i + 1)) + v * ((1 - u) * at(j + 1, i) + u * at(j + 1, i + 1));
+  }
+
+  let eyeHeight = null;
+  function stand(controls, seconds) {
+    if (!config.stand || !config.ground) { eyeHeight = null; return; }
+    const { eye } = pose(), ground = groundBelow(eye), height = dot(eye, config.up) - ground;
+    const moving = ["KeyW", "KeyA", "KeyS", "KeyD"].some((k) => keyed.has(k));
+    if (eyeHeight === null || keyed.has("KeyQ") || keyed.has("KeyE") || !moving) { eyeHeight = height; return; }
+    const rise = (eyeHeight - height) * (1 - Math.exp(-8 * seconds));
+    if (Math.abs(rise) > 1e-5) controls.elevate(rise, false);
+  }
+
+  // ---- map ------------------------------------------------------------------------------------------------------
+
+  const map = element("canvas", { position: "fixed", left: "12px", bottom: "12px", width: "150px", height: "150px",
+    borderRadius: "8px", border: "1px solid #fff4", background: "#000a", display: "none", pointerEvents: "none", zIndex: 5 });
+  map.id = "cosmorama-map";
+  map.width = map.height = 300;
+  const picture = new Image();
+
+  function drawMap() {
+    map.style.display = config.map ? "block" : "none";
+    if (!config.map) return;
+    if (picture.src !== config.map) picture.src = config.map;
+    const { eye, ahead } = pose(), g = config.ground, key = [...eye, ...ahead, picture.complete, picture.src.length].join();
+    if (key === drawnMap) return;
+    drawnMap = key;
+    const ctx = map.getContext("2d"), s = map.width;
+    ctx.clearRect(0, 0, s, s);
+    if (picture.complete && picture.naturalWidth) ctx.drawImage(picture, 0, 0, s, s);
+    const off = [eye[0] - g.origin[0], eye[1] - g.origin[1], eye[2] - g.origin[2]];
+    const inset = (v) => Math.min(s - 14, Math.max(14, v));
+    const x = inset(dot(off, g.axes[0]) / g.size * s), y = inset(s - dot(off, g.axes[1]) / g.size * s);
+    const heading = Math.atan2(-dot(ahead, g.axes[1]), dot(ahead, g.axes[0]));
+    ctx.save();
+    ctx.translate(x, y);
+    ctx.rotate(heading);
+    ctx.fillStyle = "#ffc43c";
+    ctx.strokeStyle = "#000";
+    ctx.lineWidth = 2;
+    ctx.beginPath();
+    ctx.moveTo(16, 0); ctx.lineTo(-10, 10); ctx.lineTo(-5, 0); ctx.lineTo(-10, -10); ctx.closePath();
+    ctx.fill(); ctx.stroke();
+    ctx.restore();
+  }
+
+  // ---- help and messages ----------------------------------------------------------------------------------------
+
+  const help = element("div", { position: "fixed", left: "50%", top: "50%", transform: "translate(-50%,-50%)", display: "none",
+    padding: "18px 24px", background: "#000d", color: "#eee", borderRadius: "10px", font: "14px/1.7 system-ui", zIndex: 100 });
+  help.id = "cosmorama-help";
+  help.innerHTML = `<b>Walk</b> W A S D &nbsp; <b>up, down</b> E Q &nbsp; <b>faster</b> hold Shift &nbsp; <b>speed</b> + and −<br>
+    <b>Look</b> drag or arrows &nbsp; <b>step forward</b> wheel &nbsp; <b>slide</b> right drag<br>
+    <b>Back to the photo</b> H &nbsp; <b>walk or orbit</b> O &nbsp; <b>stand on the ground</b> G<br>
+    <b>Play, pause</b> P &nbsp; <b>undo</b> Ctrl+Z &nbsp; <b>key frame</b> K &nbsp; <b>screenshot</b> C<br>
+    <b>Fly to a camera</b> click its frustum &nbsp; <b>open a file</b> drop it here<br>
+    <b>All commands</b> Ctrl+K or the list at the top right &nbsp; <b>this help</b> ?`;
+  const note = element("div", { position: "fixed", left: "50%", top: "16px", transform: "translateX(-50%)", display: "none",
+    padding: "8px 16px", background: "#000c", color: "#fff", borderRadius: "8px", font: "14px system-ui", zIndex: 100 });
+  note.id = "cosmorama-note";
+  let noteTimer = 0;
+  function say(text, seconds = 4) {
+    note.textContent = text;
+    note.style.display = "block";
+    clearTimeout(noteTimer);
+    noteTimer = setTimeout(() => { note.style.display = "none"; }, seconds * 1000);
+  }
+
+  // ---- files ----------------------------------------------------------------------------------------------------
+
+  const channel = (path, query) => new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/cosmorama/${path}?${new URLSearchParams(query)}`);
+
+  function send(file) {
+    if (!config) return;
+    const socket = channel("upload", { session: config.session, name: file.name, size: file.size });
+    socket.onopen = async () => {
+      for (let at = 0; at < file.size; at += 1 << 20) {
+        while (socket.bufferedAmount > 8 << 20) await new Promise((r) => setTimeout(r, 20));
+        if (socket.readyState !== WebSocket.OPEN) return;
+        socket.send(await file.slice(at, at + (1 << 20)).arrayBuffer());
+        say(`Opening ${file.name}: ${Math.round(100 * Math.min(1, (at + (1 << 20)) / file.size))} %`, 60);
+      }
+    };
+    socket.onmessage = (e) => { const answer = JSON.parse(e.data); say(answer.error ?? `${file.name} is open`, answer.error ? 10 : 3); };
+    socket.onerror = () => say(`${file.name} could not be sent`);
+  }
+
+  addEventListener("dragover", (e) => { e.preventDefault(); say("Drop a splat file to open it", 1); });
+  addEventListener("drop", (e) => { e.preventDefault(); if (e.dataTransfer.files[0]) send(e.dataTransfer.files[0]); });
+  addEventListener("change", (e) => { if (e.target.id === "cosmorama-open" && e.target.files[0]) send(e.target.files[0]); }, true);
+
+  // ---- what the server should know: how fast this browser draws -----------------------------------------------------
+
+  let reports = null, frames = [];
+  function report() {
+    if (!reports || reports.session !== config.session) {
+      reports = { session: config.session, socket: channel("page", { session: config.session }) };
+      const gl = document.createElement("canvas").getContext("webgl2");
+      const info = gl?.getExtension("WEBGL_debug_renderer_info");
+      const renderer = gl ? gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER) : "none";
+      reports.socket.onopen = () => reports.socket.send(JSON.stringify({ renderer }));
+      return;
+    }
+    if (frames.length < 8 || reports.socket.readyState !== WebSocket.OPEN) return;
+    const median = frames.sort((a, b) => a - b)[frames.length >> 1];
+    frames = [];
+    reports.socket.send(JSON.stringify({ frame_ms: median }));
+  }
+
+  // ---- keys -----------------------------------------------------------------------------------------------------
+
+  addEventListener("keydown", (e) => {
+    shift = e.shiftKey;
+    if (typing(e)) return;
+    keyed.add(e.code);
+    if (e.key === "?") help.style.display = help.style.display === "none" ? "block" : "none";
+    if (e.key === "Escape") help.style.display = "none";
+  }, true);
+  addEventListener("keyup", (e) => { shift = e.shiftKey; keyed.delete(e.code); }, true);
+  addEventListener("blur", () => { keyed.clear(); shift = false; });
+  addEventListener("wheel", (e) => {
+    if (!config || !walking() || e.target !== viser()?.canvas) return;
+    e.preventDefault();
+    e.stopImmediatePropagation();
+    const { cameraControl: controls } = viser(), c = viser().camera.matrixWorld.elements;
+    const d = -Math.sign(e.deltaY) * 0.06 * config.pivot * (config.speed ?? 1);
+    const [x, y, z] = [c[12] - c[8] * d, c[13] - c[9] * d, c[14] - c[10] * d];
+    controls.setLookAt(x, y, z, x - c[8] * 0.02, y - c[9] * 0.02, z - c[10] * 0.02, false);
+  }, { capture: true, passive: false });
+
+  // ---- every frame ----------------------------------------------------------------------------------------------
+
+  let last = performance.now(), reported = 0;
+  function frame(now) {
+    requestAnimationFrame(frame);
+    const seconds = Math.min(0.1, (now - last) / 1000), v = viser();
+    if (keyed.size) frames.push(now - last);
+    last = now;
+    const text = document.getElementById("cosmorama-config")?.dataset.config ?? "";
+    if (text && text !== configText) {
+      const before = config;
+      config = JSON.parse(configText = text);
+      if (before && before.look !== config.look) say(walking() ? "Walking: drag to look around" : "Orbit: drag to turn the scene", 2);
+    }
+    if (!config || !v?.cameraControl || !v.camera) return;
+    if (v.cameraControl !== adopted) v.cameraControl = adopted = adopt(v.cameraControl);
+    if (!config.flying) { placePivot(adopted); setDrag(adopted); stand(adopted, seconds); }
+    drawMap();
+    if (now - reported > 1000) { reported = now; report(); }
+  }
+  requestAnimationFrame(frame);
+})();

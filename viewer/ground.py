@@ -1,0 +1,137 @@
+"""The ground of a scene, so that who walks keeps standing, and a map of it seen from above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from ..reconstruct.gaussians import Gaussians
+from ..reconstruct.spherical_harmonics import rgb_from_sh
+
+CELLS = 48
+MAP_PX = 160
+_SOLID = 0.3
+"""Opacity from which on a splat can be stood on."""
+_LEAST_SPLATS = 4
+"""A cell with fewer solid splats says nothing about the ground."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Heights on a square grid across ``up``, scene units."""
+
+    up: Float[Tensor, "3"]
+    origin: Float[Tensor, "3"]
+    """Corner of the grid, at height 0."""
+    axes: Float[Tensor, "2 3"]
+    """Unit directions of columns and rows; right-handed with ``up`` pointing at the viewer of the map."""
+    size: float
+    """Length of a side."""
+    heights: Float[Tensor, "cells cells"]
+    """Along ``up`` from the world's origin; row, column."""
+
+    def at(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+        """Height of the ground below points; beyond the grid that of its edge."""
+        columns, rows = ((points - self.origin) @ self.axes.T / self.size * len(self.heights)).unbind(-1)
+        last = len(self.heights) - 1
+        return self.heights[rows.long().clamp(0, last), columns.long().clamp(0, last)]
+
+
+def estimate_ground(
+    gaussians: Gaussians, up: Float[Tensor, "3"], eye: Float[Tensor, "3"], *, cells: int = CELLS
+) -> Ground | None:
+    """The lowest solid surface in every cell, smoothed; None if there is too little to tell.
+
+    A cell's height is the 10 % quantile of its solid splats that lie below the eye; a 3x3 median removes
+    cells that are unlike their neighbours, and empty cells take the mean of those around them.
+
+    Args:
+        gaussians: the scene.
+        up: unit vector.
+        eye: a place where somebody stands, usually the first camera.
+        cells: per side.
+    """
+    solid = (gaussians.opacities > _SOLID) & (gaussians.means @ up < eye @ up)
+    points = gaussians.means[solid]
+    if len(points) < 10 * _LEAST_SPLATS:
+        return None
+    points = points[:: max(1, len(points) // 300_000)]
+    origin, axes, size = _square(points, up, eye)
+    cell, inside = _cells(points, origin, axes, size, cells)
+    height = points[inside] @ up
+    order = torch.argsort(cell * 4.0 + (height - height.min()) / (height.max() - height.min() + 1e-9))
+    cell, height = cell[order], height[order]
+    ids, counts = torch.unique_consecutive(cell, return_counts=True)
+    firsts = counts.cumsum(0) - counts
+    heights = torch.full((cells * cells,), torch.nan)
+    enough = counts >= _LEAST_SPLATS
+    if not bool(enough.any()):
+        return None
+    heights[ids[enough]] = height[firsts + counts // 10][enough]
+    return Ground(up, origin, axes, size, _filled(_median3(heights.view(cells, cells))))
+
+
+def map_from_above(
+    gaussians: Gaussians, ground: Ground, ceiling: float, *, pixels: int = MAP_PX
+) -> UInt8[np.ndarray, "p p 4"]:
+    """What lies below a height, seen from above, RGBA; the first row is the far end of the grid's second
+    axis.
+
+    Args:
+        gaussians: the scene.
+        ground: whose grid the map covers.
+        ceiling: along up; splats above it are left out, as a roof would hide the room.
+        pixels: per side.
+    """
+    seen = (gaussians.opacities > _SOLID) & (gaussians.means @ ground.up < ceiling)
+    picked = gaussians[seen]
+    picked = picked[:: max(1, len(picked) // 300_000)]
+    cell, inside = _cells(picked.means, ground.origin, ground.axes, ground.size, pixels)
+    color = rgb_from_sh(picked.sh[inside, 0]).clamp(0, 1)
+    total = torch.zeros(pixels * pixels, 4).index_add_(
+        0, cell, torch.cat([color, torch.ones(len(color), 1)], 1)
+    )
+    rgb = total[:, :3] / total[:, 3:].clamp_min(1)
+    rgba = torch.cat([rgb, (total[:, 3:] > 0).float()], dim=1).view(pixels, pixels, 4).flip(0)
+    return (rgba * 255 + 0.5).to(torch.uint8).numpy()
+
+
+def _square(points: Tensor, up: Tensor, eye: Tensor) -> tuple[Tensor, Tensor, float]:
+    """A square that holds nearly all points and the eye."""
+    first = torch.linalg.cross(torch.eye(3)[int(up.abs().argmin())], up)
+    first = torch.nn.functional.normalize(first, dim=0)
+    axes = torch.stack([first, torch.linalg.cross(up, first)])
+    flat = points @ axes.T
+    sample = flat[:: max(1, len(flat) // 100_000)]
+    low, high = torch.quantile(sample, 0.02, dim=0), torch.quantile(sample, 0.98, dim=0)
+    low, high = torch.minimum(low, eye @ axes.T), torch.maximum(high, eye @ axes.T)
+    size = max(float((high - low).max()) * 1.1, 1e-6)
+    corner = (low + high) / 2 - size / 2
+    return corner @ axes, axes, size
+
+
+def _cells(points: Tensor, origin: Tensor, axes: Tensor, size: float, count: int) -> tuple[Tensor, Tensor]:
+    index = ((points - origin) @ axes.T / size * count).floor().long()
+    inside = ((index >= 0) & (index < count)).all(-1)
+    return (index[:, 1] * count + index[:, 0])[inside], inside
+
+
+def _median3(heights: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
+    padded = torch.nn.functional.pad(heights[None, None], (1, 1, 1, 1), value=torch.nan)[0, 0]
+    around = padded.unfold(0, 3, 1).unfold(1, 3, 1).reshape(*heights.shape, 9)
+    return torch.where(heights.isnan(), heights, around.nanmedian(-1).values)
+
+
+def _filled(heights: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
+    """Empty cells become the mean of their filled neighbours, again and again from the edges inwards."""
+    while bool(heights.isnan().any()):
+        known = (~heights.isnan()).float()
+        kernel = torch.ones(1, 1, 3, 3)
+        total = torch.nn.functional.conv2d(heights.nan_to_num(0.0)[None, None], kernel, padding=1)[0, 0]
+        count = torch.nn.functional.conv2d(known[None, None], kernel, padding=1)[0, 0]
+        heights = torch.where(heights.isnan() & (count > 0), total / count.clamp_min(1), heights)
+    return heights
