@@ -16,10 +16,15 @@ from ..reconstruct.errors import InputError
 
 COMMANDS = {
     "make": ("make:Make", "photo -> scene folder"),
-    "view": ("view:View", "walk in a scene in the browser"),
+    "depth": ("depth:Depth", "metric depth of one photo"),
     "render": ("render:Render", "pictures of a scene from any cameras"),
-    "doctor": ("doctor:Doctor", "what this machine has, and what is missing"),
+    "view": ("view:View", "walk in a scene in the browser"),
+    "train depth": ("train_depth:TrainDepth", "the depth head, on the synthetic world"),
+    "train codec": ("train_codec:TrainCodec", "the latent codec of the view generator"),
+    "eval depth": ("eval_depth:EvalDepth", "depth against true depth"),
     "bench make": ("bench_make:BenchMake", "time, memory and quality of the main job"),
+    "bench formats": ("bench_formats:BenchFormats", "what each splat format loses"),
+    "doctor": ("doctor:Doctor", "what this machine has, and what is missing"),
 }
 GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 

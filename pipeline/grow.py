@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..reconstruct.cameras import Cameras, cat_cameras
 from ..reconstruct.depth_completion import background_support, complete_depth
@@ -21,8 +22,8 @@ from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.rasterize import rasterize
 from .generators import Memory, ViewGenerator, ViewRequest
 
-COVERED = 0.7
-"""Pixels that the scene covers at least this much are kept as they are."""
+COVERED = 0.5
+"""Pixels that the scene covers at least this much, on average over their neighbourhood, are kept as they are."""
 BEHIND = 1.02
 """Generated splats that the photo can see must lie at least this much further away than what it shows."""
 
@@ -42,11 +43,25 @@ class Growth:
 
 
 def show(gaussians: Gaussians, cameras: Cameras) -> Memory:
-    """What the scene shows from some cameras."""
+    """What the scene shows from some cameras, with gaps of a pixel or two closed.
+
+    Surfaces seen closer or more frontally than they were lifted come apart into dots; what lies between the dots is
+    surface too, not a hole to fill.
+    """
     with torch.no_grad():
         seen = rasterize(gaussians, cameras)
     depth = torch.where(seen.median_depth > 0, seen.median_depth, seen.depth)
-    return Memory(seen.color.clamp(0, 1), depth, seen.alpha)
+    around = torch.cat([seen.color, seen.alpha[..., None], (seen.alpha * depth)[..., None]], dim=-1)
+    around = F.avg_pool2d(around.permute(0, 3, 1, 2), 5, 1, 2).permute(0, 2, 3, 1)
+    dense = seen.alpha > 0.7
+    weight = torch.where(dense, seen.alpha, around[..., 3]).clamp_min(1e-6)[..., None]
+    color = torch.where(dense[..., None], seen.color, around[..., :3]) / weight
+    coverage = torch.where(dense, seen.alpha, around[..., 3])
+    depth = torch.where(dense, depth, around[..., 4] / around[..., 3].clamp_min(1e-6))
+    nothing = coverage < 0.02
+    return Memory(
+        color.masked_fill(nothing[..., None], 0.0).clamp(0, 1), depth.masked_fill(nothing, 0.0), coverage
+    )
 
 
 def grow(
@@ -80,8 +95,9 @@ def grow(
         memory = show(gaussians, group)
         request = ViewRequest(group, memory, photo[None], photo_camera, seed + start, text)
         pictures = generator(request)
-        for camera, picture in zip(group, pictures):
-            piece = missing_piece(gaussians, picture, camera, photo_depth, photo_camera)
+        for index, (camera, picture) in enumerate(zip(group, pictures)):
+            shown = memory if index == 0 else show(gaussians, camera)
+            piece = missing_piece(shown, picture, camera, photo_depth, photo_camera)
             gaussians = cat_gaussians([gaussians, lift(picture, piece.depth, camera, mask=piece.mask)])
             pieces.append(piece)
         images.append(pictures)
@@ -92,20 +108,27 @@ def grow(
 
 
 def missing_piece(
-    gaussians: Gaussians,
+    memory: Memory,
     picture: Float[Tensor, "h w 3"],
     camera: Cameras,
     photo_depth: Float[Tensor, "h w"],
     photo_camera: Cameras,
 ) -> DepthPicture:
-    """The pixels of a generated picture that the scene does not cover yet, with a depth behind what it shows."""
-    memory = show(gaussians, camera)
-    depth, covered = memory.depth[0], memory.coverage[0] > COVERED
-    known = covered & (depth > 0)
+    """The pixels of a generated picture that the scene does not cover yet, with a depth behind what it shows.
+
+    Args:
+        memory: what the scene shows from the camera; only its first view is read.
+        picture: what was generated there.
+        camera: a batch of one.
+        photo_depth: of the photo, which nothing may hide.
+        photo_camera: a batch of one.
+    """
+    depth = memory.depth[0]
+    known = (memory.coverage[0] > COVERED) & (depth > 0)
     if known.all() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
     depth = complete_depth(depth, known, background_support(depth, known))
-    depth = _behind_photo(depth, ~known, camera, photo_depth, photo_camera)
+    depth[~known] = _behind_photo(depth, ~known, camera, photo_depth, photo_camera)
     return DepthPicture(picture, depth, camera, ~known)
 
 
@@ -117,15 +140,17 @@ def _behind_photo(
     photo_camera: Cameras,
     *,
     steps: int = 12,
-) -> Float[Tensor, "h w"]:
-    """Push masked pixels away along their rays until they hide nothing that the photo shows."""
-    limit = float(photo_depth.max())
+) -> Float[Tensor, "m"]:
+    """Depths of the masked pixels, pushed away along their rays until they hide nothing that the photo shows."""
+    origins, directions = (rays[0][mask] for rays in camera.rays())
+    width, height = photo_camera.width, photo_camera.height
+    limit = photo_depth.clamp_max(float(photo_depth.max()) / BEHIND)
+    depth = depth[mask]
     for _ in range(steps):
-        pixels, z = photo_camera.project(camera.unproject(depth[None]).reshape(1, -1, 3))
+        pixels, z = photo_camera.project((origins + depth[:, None] * directions)[None])
         x, y = pixels[0].floor().long().unbind(-1)
-        inside = (z[0] > 0) & (x >= 0) & (x < photo_camera.width) & (y >= 0) & (y < photo_camera.height)
-        shown = photo_depth[y.clamp(0, photo_camera.height - 1), x.clamp(0, photo_camera.width - 1)]
-        hides = (inside & (z[0] < BEHIND * torch.clamp_max(shown, limit / BEHIND))).view_as(depth) & mask
+        inside = (z[0] > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        hides = inside & (z[0] < BEHIND * limit[y.clamp(0, height - 1), x.clamp(0, width - 1)])
         if not hides.any():
             break
         depth = torch.where(hides, depth * 1.12, depth)

@@ -21,7 +21,7 @@ class Memory:
     """What the present scene shows from V cameras."""
 
     color: Float[Tensor, "v h w 3"]
-    """sRGB in [0, 1], black where nothing is known."""
+    """sRGB in [0, 1], not weighted with coverage; black where nothing is known."""
     depth: Float[Tensor, "v h w"]
     """z depth in scene units, 0 where nothing is known."""
     coverage: Float[Tensor, "v h w"]

@@ -18,7 +18,7 @@ from ...reconstruct.depth_completion import background_support
 from ...reconstruct.errors import InputError
 from . import ViewRequest
 
-KNOWN_COVERAGE = 0.7
+KNOWN_COVERAGE = 0.5
 RADIUS_PX = 5.0
 """Telea's neighbourhood."""
 
@@ -41,7 +41,6 @@ class InpaintGenerator:
                 raise InputError(
                     "a camera sees nothing of the scene; the inpainting baseline cannot invent a view"
                 )
-            color = (color / coverage.clamp_min(KNOWN_COVERAGE)[..., None]).clamp(0, 1)
             filled = fill_holes(color, _away_from_rims(background_support(depth, known), known))
             views.append(torch.where(known[..., None], color, filled))
             if on_progress:
