@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
@@ -55,24 +53,35 @@ def vector_codebook(
     Returns:
         The table, and an index into it for every vector.
     """
-    generator = torch.Generator().manual_seed(seed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(
+        1
+    )  # thousands of small products: handing each to several threads costs more than it gives
+    try:
+        return _two_levels(vectors, size, torch.Generator().manual_seed(seed))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _two_levels(
+    vectors: Float[Tensor, "n d"], size: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "size d"], Int64[Tensor, "n"]]:
     groups = 1 << (size.bit_length() - 1) // 2
     _, group = _kmeans(vectors, groups, generator)
     counts = torch.bincount(group, minlength=groups)
-    order = group.argsort(stable=True)
-    ends = counts.cumsum(0).tolist()
-    table, labels, used, seen = vectors.new_zeros(size, vectors.shape[1]), torch.empty_like(group), 0, 0
+    order, ends = group.argsort(stable=True), counts.cumsum(0).tolist()
+    to_share = size - int((counts > 0).sum())  # beyond the one row that every group gets
+    table, labels = vectors.new_zeros(size, vectors.shape[1]), torch.empty_like(group)
+    used = start = 0
     for end in ends:
-        members = order[seen:end]
-        share = math.floor(size * end / len(vectors)) - used
-        seen = end
-        if not len(members):
+        if end == start:
             continue
-        share = max(1, min(share, len(members), size - used - 1 if end < len(vectors) else size - used))
-        rows, label = _kmeans(vectors[members], share, generator)
-        table[used : used + share] = rows
+        members = order[start:end]
+        share = 1 + to_share * end // len(vectors) - to_share * start // len(vectors)
+        rows, label = _kmeans(vectors[members], min(share, len(members)), generator)
+        table[used : used + len(rows)] = rows
         labels[members] = label + used
-        used += share
+        used, start = used + len(rows), end
     return table, labels
 
 

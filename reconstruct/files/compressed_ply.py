@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -67,6 +67,11 @@ def read(path: Path) -> SplatFile:
     return SplatFile(gaussians, up=header.up, metres_per_unit=header.metres_per_unit)
 
 
+def file_order(gaussians: Gaussians) -> Int64[Tensor, "n"]:
+    """The order in which splats are written: along a Z-curve."""
+    return morton_order(gaussians.means)
+
+
 def write(
     path: Path,
     gaussians: Gaussians,
@@ -77,7 +82,7 @@ def write(
 ) -> tuple[str, ...]:
     """Pack the splats in Morton order."""
     count, rest = len(gaussians), gaussians.sh.shape[1] - 1
-    order = morton_order(gaussians.means)
+    order = file_order(gaussians)
     lines = ["ply", "format binary_little_endian 1.0", *axis_comments(up, metres_per_unit)]
     lines += [f"element chunk {-(-count // _CHUNK)}", *(f"property float {name}" for name in _BOUNDS)]
     lines += [f"element vertex {count}", *(f"property uint {name}" for name in _PACKED)]

@@ -21,7 +21,7 @@ from .axes import from_y_up, to_y_up
 from .ply import read_ply_header
 from .splat_file import SplatFile, drop_unusable
 
-_MODULES = {
+CODECS = {
     ".ply": "ply",
     ".compressed.ply": "compressed_ply",
     ".splat": "splat",
@@ -32,7 +32,7 @@ _MODULES = {
     ".usdc": "usd",
     ".usdz": "usd",
 }
-SPLAT_SUFFIXES = tuple(_MODULES)
+SPLAT_SUFFIXES = tuple(CODECS)
 """Suffixes that are read and written."""
 
 
@@ -118,7 +118,7 @@ def _codec(path: Path) -> tuple[str, ModuleType]:
     suffix = splat_suffix(path)
     if suffix is None:
         raise InputError(f"{path}: not a known splat format; known are {', '.join(SPLAT_SUFFIXES)}")
-    return suffix, import_module(f".{_MODULES[suffix]}", __package__)
+    return suffix, import_module(f".{CODECS[suffix]}", __package__)
 
 
 def _on_cpu(motion: Motion) -> Motion:

@@ -22,7 +22,7 @@ from ..gaussians import Gaussians, cat_gaussians
 from ..motion import Motion
 from ..spherical_harmonics import rgb_from_sh
 from .gltf_document import NAME, Document, open_glb
-from .splat_file import SplatFile, allocate, byte_from_unit, chunks
+from .splat_file import SplatFile, allocate, byte_from_unit, check_count, chunks
 
 Y_UP = True
 """The format prescribes y up; the caller turns what is written and read."""
@@ -30,15 +30,19 @@ METRIC = True
 """Lengths are metres; the caller scales what is written where the unit is known."""
 _SEMANTICS = {"POSITION": 3, f"{NAME}:ROTATION": 4, f"{NAME}:SCALE": 3, f"{NAME}:OPACITY": 1}
 _FLOAT, _UNSIGNED_BYTE = 5126, 5121
+_MAX_INSTANCES, _BYTES_PER_SPLAT = 16, 14
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 
 
 def read(path: Path) -> SplatFile:
     """Read every splat primitive of the default scene, node transforms applied, y up."""
     document = open_glb(path)
-    parts, notes = [], []
+    parts, notes, count = [], [], 0
     for primitive, move in document.splat_primitives():
         splats, told = _read_primitive(document, primitive)
+        count += len(splats)
+        # Nodes may show one mesh many times over; a small file must not become a huge scene.
+        check_count(path, count, document.size * _MAX_INSTANCES, _BYTES_PER_SPLAT)
         parts.append(move(splats))
         notes += told
     if not parts:

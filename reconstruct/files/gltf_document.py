@@ -97,6 +97,7 @@ class Document:
             if "mesh" not in node:
                 continue
             for primitive in self._list(self.item("meshes", node["mesh"]), "primitives"):
+                visited += 1
                 extensions = primitive.get("extensions") if isinstance(primitive, dict) else None
                 if isinstance(extensions, dict) and NAME in extensions:
                     yield primitive, self._mover(matrix)

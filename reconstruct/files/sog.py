@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -102,6 +102,11 @@ def read(path: Path) -> SplatFile:
         raise InputError(f"{path} is not a .sog file: its zip archive cannot be read ({error})") from error
 
 
+def file_order(gaussians: Gaussians) -> Int64[Tensor, "n"]:
+    """The order in which splats are written: along a Z-curve."""
+    return morton_order(gaussians.means)
+
+
 def write(
     path: Path,
     gaussians: Gaussians,
@@ -111,7 +116,7 @@ def write(
     metres_per_unit: float | None = None,
 ) -> tuple[str, ...]:
     """Write the splats in Morton order; axes and unit go into the ``asset`` of meta.json."""
-    order = morton_order(gaussians.means)
+    order = file_order(gaussians)
     asset: dict[str, Any] = {"generator": "cosmorama"}
     asset |= {} if up is None else {"up_axis": up.tolist()}
     asset |= {} if metres_per_unit is None else {"metres_per_unit": metres_per_unit}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..errors import InputError
@@ -41,6 +41,12 @@ def read(path: Path) -> SplatFile:
     return SplatFile(gaussians)
 
 
+def file_order(gaussians: Gaussians) -> Int64[Tensor, "n"]:
+    """The order in which splats are written: the largest and most opaque first."""
+    size = gaussians.log_scales.sum(dim=1).exp()
+    return (size * gaussians.opacities).argsort(descending=True, stable=True)
+
+
 def write(
     path: Path,
     gaussians: Gaussians,
@@ -50,9 +56,7 @@ def write(
     metres_per_unit: float | None = None,
 ) -> tuple[str, ...]:
     """Write position, scale, rotation, colour and opacity, the most visible splats first."""
-    order = (gaussians.log_scales.sum(dim=1).exp() * gaussians.opacities).argsort(
-        descending=True, stable=True
-    )
+    order = file_order(gaussians)
     with path.open("wb") as file:
         for part in chunks(len(gaussians)):
             chunk = gaussians[order[part]]

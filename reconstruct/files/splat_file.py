@@ -1,8 +1,8 @@
 """What every splat format is read into, and the rules that all readers share.
 
 A splat that no renderer can show (a value that is not finite or beyond 1e18, a rotation of length zero, a scale
-beyond 1e17) is dropped with a note; a file of nothing else is refused. An opacity of +inf (the logit of exactly
-1) and a log-scale of -inf (a flat splat) are meant well by those who write them: they are clamped.
+beyond 1e17) is dropped with a note; a file of nothing else is refused. Infinite opacities (the logits of
+exactly 0 and 1) and log-scales of -inf (flat splats) are meant well by those who write them: they are clamped.
 """
 
 from __future__ import annotations
@@ -129,13 +129,11 @@ def drop_unusable(
         InputError: no splat is left.
     """
     notes = []
-    opaque, flat = gaussians.opacity_logits == torch.inf, gaussians.log_scales == -torch.inf
-    if bool(opaque.any()) or bool(flat.any()):
-        gaussians = replace(
-            gaussians,
-            opacity_logits=torch.where(opaque, _OPAQUE_LOGIT, gaussians.opacity_logits),
-            log_scales=torch.where(flat, _FLAT_LOG_SCALE, gaussians.log_scales),
-        )
+    logits, flat = gaussians.opacity_logits, gaussians.log_scales == -torch.inf
+    if bool(logits.isinf().any()) or bool(flat.any()):
+        logits = torch.where(logits.isinf(), logits.sign() * _OPAQUE_LOGIT, logits)
+        log_scales = torch.where(flat, _FLAT_LOG_SCALE, gaussians.log_scales)
+        gaussians = replace(gaussians, opacity_logits=logits, log_scales=log_scales)
         notes.append("infinite opacities or scales were clamped")
     mask = usable(gaussians)
     if motion is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -85,6 +85,11 @@ def read(path: Path) -> SplatFile:
     return SplatFile(gaussians, notes=tuple(notes))
 
 
+def file_order(gaussians: Gaussians) -> Int64[Tensor, "n"]:
+    """The order in which splats are written: along a Z-curve."""
+    return morton_order(gaussians.means)
+
+
 def write(
     path: Path,
     gaussians: Gaussians,
@@ -102,7 +107,7 @@ def write(
         name: np.empty((header.count, size // header.count), np.uint8)
         for name, size in header.sections.items()
     }
-    order = morton_order(gaussians.means)
+    order = file_order(gaussians)
     for part in chunks(header.count):
         for name, values in _encode(gaussians[order[part]], bits).items():
             sections[name][part] = values.numpy()
@@ -214,7 +219,7 @@ def _read_zstd(path: Path, start: bytes) -> tuple[_Header, dict[str, NDArray[np.
                 raise InputError(f"{path} is damaged: section {name} cannot be read ({error})") from error
             if len(data) != size:
                 raise InputError(f"{path} is cut short: section {name} has {len(data)} of {size} bytes")
-            parts[name] = np.frombuffer(data, np.uint8).reshape(header.count, -1)
+            parts[name] = np.frombuffer(bytearray(data), np.uint8).reshape(header.count, -1)
     return header, {"sh": np.zeros((0, 0), np.uint8), **parts}
 
 
