@@ -1,0 +1,166 @@
+"""Training the multi-view denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..training.ema import Ema
+from ..training.loop import LoopConfig, train
+from ..training.processes import Processes
+from .batches import BatchConfig, ViewBatch, random_batch
+from .conditions import Conditions
+from .model import NetworkConfig, ViewModel, build_network, save_view_model
+from .objectives import Objective, per_sample, wrap_network
+from .repa import RepaConfig, RepaHead, alignment_loss
+from .schedules import NoiseDistribution
+from .shards import Shards
+from .transformer import MultiViewTransformer, TransformerConfig
+from .unet import SpaceTimeUNet
+from .weightings import Weighting, loss_weights
+
+PresetName = Literal["cpu", "gpu", "cluster"]
+
+
+@dataclass(frozen=True)
+class ViewTrainingConfig:
+    """Everything that decides what is learnt."""
+
+    network: NetworkConfig = field(default_factory=TransformerConfig)
+    objective: Objective = "v"
+    weighting: Weighting = "unit"
+    noise: NoiseDistribution = field(default_factory=lambda: NoiseDistribution(-0.4, 1.4))
+    """Of a single view; shifted with the number of views."""
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    repa: RepaConfig | None = None
+    """Align inner features with DINOv2's; needs samples prepared with features."""
+
+
+def preset(name: PresetName) -> ViewTrainingConfig:
+    """Sizes for a kind of machine.
+
+    ``cpu``: 7 M parameters, hours on two cores. ``gpu``: 90 M, legs of 10 to 25 minutes on one large GPU.
+    ``cluster``: 650 M on several machines; never run by us.
+    """
+    match name:
+        case "cpu":
+            return ViewTrainingConfig(
+                network=TransformerConfig(width=256, depth=8),
+                loop=LoopConfig(steps=60_000, learning_rate=1e-3, warmup_steps=200, checkpoint_every=250),
+                batch=BatchConfig(scenes=2, max_views=6),
+            )
+        case "gpu":
+            return ViewTrainingConfig(
+                network=TransformerConfig(width=768, depth=12),
+                loop=LoopConfig(steps=40_000, learning_rate=4e-4, warmup_steps=500, ema_decay=0.9995),
+                batch=BatchConfig(scenes=64),
+                repa=RepaConfig(),
+            )
+        case "cluster":
+            return ViewTrainingConfig(
+                network=TransformerConfig(width=1536, depth=22, head_channels=96),
+                loop=LoopConfig(steps=300_000, learning_rate=2e-4, warmup_steps=2000, ema_decay=0.9999),
+                batch=BatchConfig(scenes=16),
+                repa=RepaConfig(),
+            )
+    raise ValueError(f"unknown preset {name!r}")
+
+
+class TrainedNetwork(nn.Module):
+    """The denoiser and, for REPA, its head, with one forward pass for both (as data parallelism wants it)."""
+
+    def __init__(self, network: MultiViewTransformer | SpaceTimeUNet, config: ViewTrainingConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.objective: Objective = config.objective
+        self.repa = config.repa
+        self.head = RepaHead(network.feature_channels, config.repa) if config.repa else None
+
+    def forward(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
+        """x0 and the features to be aligned."""
+        inner: list[Tensor | None] = [None]
+
+        def network(scaled: Tensor, level: Tensor) -> Tensor:
+            after = self.repa.after_block if self.repa else None
+            out = self.network(scaled, level, conditions, features_after=after)
+            inner[0] = out.features
+            return out.prediction
+
+        x0 = wrap_network(network, self.objective)(x, sigma)
+        features = inner[0]
+        return x0, self.head(features) if self.head is not None and features is not None else None
+
+
+def view_loss(
+    network: nn.Module, batch: ViewBatch, config: ViewTrainingConfig, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted squared error of x0 at random noise levels, and scalars to log.
+
+    Args:
+        network: a ``TrainedNetwork``, possibly wrapped for data parallelism.
+        batch: on the network's device.
+        config: objective, weighting and noise.
+        generator: of noise and noise levels, on the CPU.
+    """
+    device, views = batch.latents.device, batch.latents.shape[1]
+    law = config.noise.shifted(views)
+    sigma = law.sample(len(batch.latents), generator=generator).to(device)
+    noise = torch.randn(batch.latents.shape, generator=generator).to(device)
+    x = batch.latents + per_sample(sigma, batch.latents) * noise
+    x0, features = network(x, sigma, batch.conditions)
+    error = (x0.float() - batch.latents).square()
+    weights = loss_weights(config.weighting, sigma, objective=config.objective, distribution=law)
+    loss = (per_sample(weights, error) * batch.weights * error).mean()
+    scalars = {"denoising": loss, "x0_error": (batch.weights * error).mean()}
+    if features is not None and batch.features is not None and config.repa:
+        scalars["alignment"] = alignment_loss(features, batch.features)
+        loss = loss + config.repa.weight * scalars["alignment"]
+    return loss, scalars
+
+
+def train_views(
+    data: Path,
+    out: Path,
+    config: ViewTrainingConfig,
+    processes: Processes,
+    *,
+    on_progress: Callable[..., None] | None = None,
+    on_sheet: Callable[[int, ViewModel], None] | None = None,
+) -> Ema:
+    """Train, or go on training, a denoiser on prepared samples; leaves ``views.safetensors`` in ``out``.
+
+    Args:
+        data: folder of shards, see ``shards.py``.
+        out: folder of the checkpoint, the log and the weights.
+        config: everything else.
+        processes: from ``join_processes``.
+        on_progress: called as (done, total, loss=…).
+        on_sheet: called as (step, averaged model) after every checkpoint, to draw samples.
+    """
+    shards = Shards(data)
+    model = TrainedNetwork(build_network(config.network), config)
+
+    def batch_at(generator: torch.Generator) -> ViewBatch:
+        return random_batch(shards, config.batch, generator).to(processes.device)
+
+    def loss_fn(
+        network: nn.Module, batch: ViewBatch, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return view_loss(network, batch, config, generator)
+
+    def on_checkpoint(step: int, averaged: nn.Module) -> None:
+        assert isinstance(averaged, TrainedNetwork)
+        save_view_model(out / "views.safetensors", averaged.network, config.objective)
+        if on_sheet:
+            on_sheet(step, ViewModel(averaged.network, config.objective))
+
+    return train(
+        model, batch_at, loss_fn, config.loop, out=out, processes=processes, on_progress=on_progress,
+        on_checkpoint=on_checkpoint,
+    )  # fmt: skip
