@@ -18,6 +18,7 @@ from ..reconstruct.transforms_json import PosedImage
 from .guard import Guard, is_loopback
 from .page import PAGE_PATH, PageReports
 from .panels import build_panels
+from .render import warm_up
 from .session import Session
 from .stage import fov_y_to_show, stage_scene
 from .uploads import UPLOAD_PATH, Uploads
@@ -66,6 +67,7 @@ class Viewer:
         self.server = self._start(host, port, label)
         self._host, self._token = host, token
         self._share_stage()
+        threading.Thread(target=warm_up, name="compile", daemon=True).start()
         self.server.on_client_connect(self._welcome)
         self.server.on_client_disconnect(self._farewell)
         for client in self.server.get_clients().values():

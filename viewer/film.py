@@ -57,7 +57,7 @@ def render_film(
         writer = imageio_ffmpeg.write_frames(
             str(temporary),
             (even.width, even.height),
-            fps=fps,
+            fps=fps,  # pyright: ignore[reportArgumentType] (any number will do)
             quality=7,
             macro_block_size=2,
             ffmpeg_log_level="error",

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SPLATS, FRAMES = "splats", "frames"
-SMOOTH_MS = 45.0
+SMOOTH_MS = 60.0
 """A browser that draws a picture in this time is left alone: its own camera never lags."""
 _BETTER = 1.5
 """How much faster frames must be before they are worth the lag and the JPEG."""
-_MS_PER_SPLAT = {"hardware": 2e-5, "software": 2.5e-3}
-"""Rough browser time per splat before anything is measured: 50,000 splats take 125 ms in software GL."""
 _MS_PER_RENDERED_SPLAT = 1e-3
 _SOFTWARE = ("swiftshader", "llvmpipe", "software", "basic render", "none")
 
@@ -31,10 +29,21 @@ def choose_mode(
         render_ms: measured time of one picture by our rasterizer.
     """
     if browser_ms is None:
-        browser_ms = splats * _MS_PER_SPLAT["software" if software_gl else "hardware"]
+        browser_ms = expected_browser_ms(splats, software_gl)
     if render_ms is None:
         render_ms = 10 + splats * _MS_PER_RENDERED_SPLAT
     return FRAMES if browser_ms > SMOOTH_MS and browser_ms > _BETTER * render_ms else SPLATS
+
+
+def expected_browser_ms(splats: int, software_gl: bool) -> float:
+    """Rough time of a picture before anything is measured.
+
+    viser in software GL takes 125 ms for 50,000 splats and 5 s for 200,000; a GPU draws a million in a few
+    tens of ms.
+    """
+    if not software_gl:
+        return splats * 2e-5
+    return 2.5e-3 * splats * max(1.0, splats / 50_000) ** 1.7
 
 
 def is_software(renderer: str) -> bool:
@@ -48,10 +57,12 @@ class ModePicker:
 
     wanted: str = "auto"
     """``auto``, or the mode that the visitor asks for."""
-    software_gl: bool = False
+    software_gl: bool = True
+    """Until the browser says otherwise: splats that it cannot draw would freeze it."""
     browser_ms: float | None = None
     render_ms: float | None = None
     _measured_for: int = 0
+    _rendered_before: bool = False
 
     def drew(self, milliseconds: float, splats: int) -> None:
         """The browser has drawn this many splats in this time."""
@@ -60,7 +71,10 @@ class ModePicker:
         self._measured_for = splats
 
     def rendered(self, milliseconds: float) -> None:
-        """We have rendered a picture in this time."""
+        """We have rendered a picture in this time; the first one, which may compile, does not count."""
+        if not self._rendered_before:
+            self._rendered_before = True
+            return
         self.render_ms = milliseconds if self.render_ms is None else 0.7 * self.render_ms + 0.3 * milliseconds
 
     def mode(self, splats: int) -> str:

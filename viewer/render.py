@@ -17,3 +17,14 @@ def render_rgb8(gaussians: Gaussians, camera: Cameras) -> UInt8[np.ndarray, "h w
     with torch.no_grad():
         colour = rasterize(gaussians, camera).color[0]
     return (colour.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
+
+
+def warm_up() -> None:
+    """Compile the rasterizer, so that the first picture does not wait for it."""
+    from ..reconstruct.cameras import pinhole_intrinsics
+
+    one = Gaussians(
+        torch.tensor([[0.0, 0.0, 2.0]]), torch.tensor([[1.0, 0, 0, 0]]), torch.zeros(1, 3), torch.zeros(1),
+        torch.zeros(1, 16, 3),
+    )  # fmt: skip
+    render_rgb8(one, Cameras(torch.eye(4)[None], pinhole_intrinsics(32.0, 32, 32)[None], 32, 32))

@@ -68,11 +68,12 @@ def default_home(gaussians: Gaussians, up: Float[Tensor, "3"]) -> Cameras:
     means = gaussians.means[:: max(1, len(gaussians) // 100_000)]
     if not len(means):
         means = torch.zeros(1, 3)
-    centre = means.median(dim=0).values
-    radius = max(float(torch.quantile((means - centre).norm(dim=-1), 0.9)), 1e-3)
+    low, high = torch.quantile(means, torch.tensor([0.02, 0.98]), dim=0)
+    centre = (low + high) / 2
+    radius = max(float(torch.quantile((means - centre).norm(dim=-1), 0.95)), 1e-3)
     side = torch.eye(3)[int(up.abs().argmin())]
     back = torch.nn.functional.normalize(torch.linalg.cross(side, up), dim=0)
-    position = centre + radius * (2.2 * back + 0.5 * up)
+    position = centre + radius * (2.5 * back + 0.4 * up)
     intrinsics = pinhole_intrinsics(focal_px_from_fov(50, 720), 960, 720)
     return Cameras(look_at(position[None], centre[None], up), intrinsics[None], 960, 720)
 

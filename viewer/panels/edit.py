@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -91,26 +91,26 @@ def _crop(session: Session) -> None:
     gui, scene = session.client.gui, session.client.scene
     show = gui.add_checkbox("Show the box", False)
     size = gui.add_vector3(
-        "Size", (1.0, 1.0, 1.0), min=(0.001,) * 3, step=0.05, hint="Metres, if the scale is known"
+        "Size", (1.0, 1.0, 1.0), min=(0.001, 0.001, 0.001), step=0.05, hint="Metres, if the scale is known"
     )
-    nodes: dict[str, object] = {}
+    nodes: dict[str, Any] = {}
 
     def update() -> None:
         for node in nodes.values():
-            node.remove()  # type: ignore[attr-defined]
+            node.remove()
         nodes.clear()
         if show.value:
             home = session.stage.home
             reach = session.stage.pivot_distance * session.stage.scale
             centre = home.positions[0].numpy() * session.stage.scale + reach * home.forward[0].numpy()
             nodes["box"] = scene.add_box(
-                "/crop/box", dimensions=tuple(size.value), color=(255, 196, 60), wireframe=True
+                "/crop/box", dimensions=np.asarray(size.value), color=(255, 196, 60), wireframe=True
             )
             nodes["crop"] = scene.add_transform_controls("/crop", scale=0.3 * reach, position=centre)
 
     def resize() -> None:
         if "box" in nodes:
-            nodes["box"].dimensions = tuple(size.value)  # type: ignore[attr-defined]
+            nodes["box"].dimensions = np.asarray(size.value)
 
     def crop(keep_inside: bool) -> None:
         control = nodes.get("crop")
@@ -118,8 +118,8 @@ def _crop(session: Session) -> None:
             show.value = True
             return
         pose = torch.eye(4)
-        pose[:3, :3] = rotation_from_wxyz(torch.tensor(np.asarray(control.wxyz), dtype=torch.float32))  # type: ignore[attr-defined]
-        pose[:3, 3] = torch.tensor(np.asarray(control.position) / session.stage.scale, dtype=torch.float32)  # type: ignore[attr-defined]
+        pose[:3, :3] = rotation_from_wxyz(torch.tensor(np.asarray(control.wxyz), dtype=torch.float32))
+        pose[:3, 3] = torch.tensor(np.asarray(control.position) / session.stage.scale, dtype=torch.float32)
         inside = inside_box(
             session.scene.gaussians.means,
             pose,

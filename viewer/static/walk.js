@@ -3,7 +3,8 @@
 // window.__viserMutable, which viser offers for its own tests; without it the page is plain viser, and still works.
 "use strict";
 (() => {
-  let config = null, configText = "", keyed = new Set(), shift = false, adopted = null, drawnMap = null;
+  let config = null, configText = "", keyed = new Set(), pace = 1, shift = false, adopted = null, drawnMap = null;
+  const NEAR = 0.02;  // of the pivot in walking, display units
   const viser = () => window.__viserMutable;
   const element = (tag, style, parent = document.body) => {
     const e = document.createElement(tag);
@@ -29,7 +30,7 @@
 
   // ---- walking --------------------------------------------------------------------------------------------------
 
-  const speed = () => (config?.speed ?? 1) * (shift ? 3 : 1);
+  const speed = () => (config?.speed ?? 1) * pace * (shift ? 3 : 1);
   const walking = () => config?.look === "walk";
 
   function adopt(controls) {  // the same controls, at our speed; in walking, arrows turn the head
@@ -43,12 +44,21 @@
     });
   }
 
+  // The controls' own position and target, which are right even before the next picture is drawn.
+  function stands(controls) {
+    const p = controls.getPosition().toArray(), t = controls.getTarget().toArray();
+    const d = [t[0] - p[0], t[1] - p[1], t[2] - p[2]], length = Math.hypot(...d) || 1;
+    return { p, ahead: d.map((x) => x / length), distance: length };
+  }
+
+  function place(controls, { p, ahead }, forward, pivot) {
+    const q = p.map((x, i) => x + forward * ahead[i]);
+    controls.setLookAt(...q, ...q.map((x, i) => x + pivot * ahead[i]), false);
+  }
+
   function placePivot(controls) {  // first person: the point that the view turns about is right before the eye
-    const wanted = walking() ? 0.02 : config.pivot;
-    const close = controls.distance < 0.1;
-    if (close === walking()) return;
-    const e = viser().camera.matrixWorld.elements;
-    controls.setLookAt(e[12], e[13], e[14], e[12] - e[8] * wanted, e[13] - e[9] * wanted, e[14] - e[10] * wanted, false);
+    const now = stands(controls);
+    if (now.distance < 0.1 !== walking()) place(controls, now, 0, walking() ? NEAR : config.pivot);
   }
 
   function setDrag(controls) {  // dragging takes hold of what is seen
@@ -179,6 +189,10 @@
     if (typing(e)) return;
     keyed.add(e.code);
     if (e.key === "?") help.style.display = help.style.display === "none" ? "block" : "none";
+    if (e.key === "+" || e.key === "=" || e.key === "-") {
+      pace *= e.key === "-" ? 1 / 1.3 : 1.3;
+      say(`Speed × ${pace.toFixed(2)}`, 2);
+    }
     if (e.key === "Escape") help.style.display = "none";
   }, true);
   addEventListener("keyup", (e) => { shift = e.shiftKey; keyed.delete(e.code); }, true);
@@ -187,15 +201,13 @@
     if (!config || !walking() || e.target !== viser()?.canvas) return;
     e.preventDefault();
     e.stopImmediatePropagation();
-    const { cameraControl: controls } = viser(), c = viser().camera.matrixWorld.elements;
-    const d = -Math.sign(e.deltaY) * 0.06 * config.pivot * (config.speed ?? 1);
-    const [x, y, z] = [c[12] - c[8] * d, c[13] - c[9] * d, c[14] - c[10] * d];
-    controls.setLookAt(x, y, z, x - c[8] * 0.02, y - c[9] * 0.02, z - c[10] * 0.02, false);
+    const controls = viser().cameraControl;
+    place(controls, stands(controls), -Math.sign(e.deltaY) * 0.06 * config.pivot * speed(), NEAR);
   }, { capture: true, passive: false });
 
   // ---- every frame ----------------------------------------------------------------------------------------------
 
-  let last = performance.now(), reported = 0;
+  let last = performance.now(), reported = -1e9;
   function frame(now) {
     requestAnimationFrame(frame);
     const seconds = Math.min(0.1, (now - last) / 1000), v = viser();
@@ -207,11 +219,12 @@
       config = JSON.parse(configText = text);
       if (before && before.look !== config.look) say(walking() ? "Walking: drag to look around" : "Orbit: drag to turn the scene", 2);
     }
-    if (!config || !v?.cameraControl || !v.camera) return;
+    if (!config) return;
+    if (now - reported > 1000) { reported = now; report(); }
+    if (!v?.cameraControl || !v.camera) return;
     if (v.cameraControl !== adopted) v.cameraControl = adopted = adopt(v.cameraControl);
     if (!config.flying) { placePivot(adopted); setDrag(adopted); stand(adopted, seconds); }
     drawMap();
-    if (now - reported > 1000) { reported = now; report(); }
   }
   requestAnimationFrame(frame);
 })();
