@@ -1,0 +1,204 @@
+"""Building blocks made by hand: boxes, cylinders, walls with holes, cabinets, books. They need no catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .model import Material, Model, merge_models
+
+Vector = Sequence[float] | np.ndarray
+
+
+def quad(
+    corner: Vector, u: Vector, v: Vector, material: Material, *, step: float = 0.5, stretch: bool = False
+) -> Model:
+    """A rectangle from a corner along u and v, cut into cells of at most ``step`` metres.
+
+    The normal is ``u x v``. Texture coordinates are metres along u and v, or 0..1 when ``stretch``.
+    """
+    corner, u, v = (np.asarray(a, np.float64) for a in (corner, u, v))
+    lu, lv = float(np.linalg.norm(u)), float(np.linalg.norm(v))
+    nu, nv = max(1, int(np.ceil(lu / step))), max(1, int(np.ceil(lv / step)))
+    s, t = np.meshgrid(np.linspace(0, 1, nu + 1), np.linspace(0, 1, nv + 1), indexing="ij")
+    positions = corner + s[..., None] * u + t[..., None] * v
+    normal = np.cross(u, v)
+    normal /= max(np.linalg.norm(normal), 1e-12)
+    uvs = np.stack([s, 1 - t] if stretch else [s * lu, -t * lv], axis=-1)
+    index = np.arange((nu + 1) * (nv + 1)).reshape(nu + 1, nv + 1)
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
+    faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
+    count = (nu + 1) * (nv + 1)
+    return Model(
+        positions=positions.reshape(-1, 3).astype(np.float32),
+        normals=np.repeat(normal[None].astype(np.float32), count, axis=0),
+        uvs=uvs.reshape(-1, 2).astype(np.float32),
+        vertex_material=np.zeros(count, np.int16),
+        faces=faces.astype(np.int32),
+        materials=(material,),
+    )
+
+
+def one_material(parts: Sequence[Model]) -> Model:
+    """Merge parts; equal materials become one."""
+    merged = merge_models(list(parts))
+    unique = list(dict.fromkeys(merged.materials))
+    lookup = np.array([unique.index(m) for m in merged.materials], np.int16)
+    vertex_material = lookup[merged.vertex_material]
+    order = np.argsort(vertex_material[merged.faces[:, 0]], kind="stable")
+    return Model(
+        merged.positions, merged.normals, merged.uvs, vertex_material, merged.faces[order], tuple(unique)
+    )
+
+
+def box(
+    low: Vector, high: Vector, material: Material, *, step: float = 0.5, top: Material | None = None
+) -> Model:
+    """An axis-aligned box; ``top`` gives its upper face another material, stretched once over it."""
+    x0, y0, z0 = low
+    x1, y1, z1 = high
+    dx, dy, dz = (x1 - x0, 0, 0), (0, y1 - y0, 0), (0, 0, z1 - z0)
+    sides = [
+        quad((x0, y0, z0), dx, dz, material, step=step),
+        quad((x1, y1, z0), (x0 - x1, 0, 0), dz, material, step=step),
+        quad((x0, y1, z0), (0, y0 - y1, 0), dz, material, step=step),
+        quad((x1, y0, z0), dy, dz, material, step=step),
+        quad((x0, y0, z1), dx, dy, top or material, step=step, stretch=top is not None),
+        quad((x0, y1, z0), dx, (0, y0 - y1, 0), material, step=step),
+    ]
+    return one_material(sides)
+
+
+def revolve(profile: Sequence[tuple[float, float]], material: Material, *, sides: int = 20) -> Model:
+    """A surface of revolution about z from (radius, height) pairs, smooth around, flat along."""
+    angles = np.linspace(0, 2 * np.pi, sides + 1)
+    ring = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=-1)
+    parts = []
+    for (r0, z0), (r1, z1) in zip(profile[:-1], profile[1:]):
+        slope = np.array([z1 - z0, r0 - r1])
+        slope = slope / max(np.linalg.norm(slope), 1e-9)
+        normals = ring * slope[0] + np.array([0, 0, slope[1]])
+        lower, upper = ring * r0 + [0, 0, z0], ring * r1 + [0, 0, z1]
+        positions = np.concatenate([lower, upper])
+        length = np.hypot(r1 - r0, z1 - z0)
+        around = angles * max(r0, r1)
+        uvs = np.concatenate(
+            [np.stack([around, 0 * angles], -1), np.stack([around, 0 * angles + length], -1)]
+        )
+        i = np.arange(sides)
+        j = i + sides + 1
+        faces = np.concatenate([np.stack([i, i + 1, j + 1], -1), np.stack([i, j + 1, j], -1)])
+        parts.append(
+            Model(
+                positions.astype(np.float32),
+                np.concatenate([normals, normals]).astype(np.float32),
+                uvs.astype(np.float32),
+                np.zeros(len(positions), np.int16),
+                faces.astype(np.int32),
+                (material,),
+            )
+        )
+    return one_material(parts)
+
+
+def cylinder(radius: float, height: float, material: Material, *, sides: int = 20) -> Model:
+    """A closed cylinder standing on z = 0."""
+    return revolve([(1e-4, 0), (radius, 0), (radius, height), (1e-4, height)], material, sides=sides)
+
+
+def sphere(radius: float, material: Material, *, sides: int = 16) -> Model:
+    """A sphere resting on z = 0."""
+    angles = np.linspace(-np.pi / 2, np.pi / 2, sides // 2 + 1)
+    profile = [(max(radius * np.cos(a), 1e-4), radius + radius * np.sin(a)) for a in angles]
+    model = revolve(profile, material, sides=sides)
+    normals = model.positions - np.array([0, 0, radius], np.float32)
+    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    return Model(model.positions, normals, model.uvs, model.vertex_material, model.faces, model.materials)
+
+
+def wall(
+    start: Vector, end: Vector, height: float, holes: Sequence[tuple[float, float, float, float]], material: Material,
+    *, depth: float = 0.18, reveal: Material | None = None,
+) -> Model:  # fmt: skip
+    """A wall seen from the left of start -> end, with rectangular holes and their reveals.
+
+    Args:
+        start, end: floor points (x, y).
+        height: metres.
+        holes: (from, to, bottom, top), metres along the wall and above the floor; must not overlap.
+        material: of the surface.
+        depth: how far the reveals go back.
+        reveal: material inside the holes.
+    """
+    a, b = np.array([*start, 0.0]), np.array([*end, 0.0])
+    length = float(np.linalg.norm(b - a))
+    along = (b - a) / length
+    up = np.array([0, 0, 1.0])
+    back = np.cross(along, up)
+    cuts_s = sorted({0.0, length, *(h[0] for h in holes), *(h[1] for h in holes)})
+    cuts_t = sorted({0.0, height, *(h[2] for h in holes), *(h[3] for h in holes)})
+    parts = []
+    for s0, s1 in zip(cuts_s[:-1], cuts_s[1:]):
+        for t0, t1 in zip(cuts_t[:-1], cuts_t[1:]):
+            s, t = (s0 + s1) / 2, (t0 + t1) / 2
+            if s1 - s0 < 1e-6 or t1 - t0 < 1e-6 or any(h[0] < s < h[1] and h[2] < t < h[3] for h in holes):
+                continue
+            piece = quad(a + along * s1 + up * t0, -along * (s1 - s0), up * (t1 - t0), material, step=0.35)
+            offset = np.array([length - s1, -t0], np.float32)
+            parts.append(
+                Model(
+                    piece.positions,
+                    piece.normals,
+                    piece.uvs + offset,
+                    piece.vertex_material,
+                    piece.faces,
+                    piece.materials,
+                )
+            )
+    inner = reveal or material
+    for s0, s1, t0, t1 in holes:
+        p00, p10 = a + along * s0 + up * t0, a + along * s1 + up * t0
+        rise, run = up * (t1 - t0), along * (s1 - s0)
+        parts += [
+            quad(p00, back * depth, run, inner, step=0.4),
+            quad(p00 + rise, run, back * depth, inner, step=0.4),
+            quad(p00, rise, back * depth, inner, step=0.4),
+            quad(p10, back * depth, rise, inner, step=0.4),
+        ]
+    return one_material(parts)
+
+
+def polygon_floor(
+    outline: np.ndarray, z: float, material: Material, *, up: bool, step: float = 0.35
+) -> Model:
+    """A horizontal surface under an axis-aligned (rectangular or L-shaped) outline, by cells of its grid."""
+    xs, ys = (np.unique(outline[:, i]) for i in (0, 1))
+    parts = []
+    for x0, x1 in zip(xs[:-1], xs[1:]):
+        for y0, y1 in zip(ys[:-1], ys[1:]):
+            if not inside_outline(outline, np.array([[(x0 + x1) / 2, (y0 + y1) / 2]]))[0]:
+                continue
+            u, v = ((x1 - x0, 0, 0), (0, y1 - y0, 0))
+            piece = quad((x0, y0, z), u if up else v, v if up else u, material, step=step)
+            uvs = piece.positions[:, :2].astype(np.float32)
+            parts.append(
+                Model(
+                    piece.positions, piece.normals, uvs, piece.vertex_material, piece.faces, piece.materials
+                )
+            )
+    return one_material(parts)
+
+
+def inside_outline(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """bool [N]: which points [N, 2] lie inside a polygon [P, 2] (even-odd rule)."""
+    x, y = points[:, 0], points[:, 1]
+    inside = np.zeros(len(points), bool)
+    previous = outline[-1]
+    for current in outline:
+        crosses = (current[1] > y) != (previous[1] > y)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = (previous[0] - current[0]) * (y - current[1]) / (previous[1] - current[1]) + current[0]
+        inside ^= crosses & (x < at)
+        previous = current
+    return inside
