@@ -81,7 +81,7 @@ def render(
         depths = projected.depths[c, order]
         channels = torch.cat([colors[c, order], depths[:, None], features[order]], dim=-1)
         crossing = transmittance <= 0.5
-        median = torch.zeros_like(weights[:, 0])
+        median = depths.new_zeros(len(weights))
         if len(order):
             first = crossing.int().argmax(-1)
             median = torch.where(crossing.any(-1), depths.detach()[first], median)
@@ -144,7 +144,6 @@ def blend_weights(
 
     Returns:
         weights; transmittance behind each splat; indices of the splats in order of depth (ties by index).
-        ``means2d`` may have a leading axis over pixels in place of the camera's, see the tests.
     """
     seen = projected.visible[camera].nonzero()[:, 0]
     order = seen[torch.argsort(projected.depths[camera, seen], stable=True)]

@@ -95,6 +95,8 @@ def render(
         float(far),
         absgrad,
     )
+    if not features.sum().isfinite():
+        check_finite(gaussians, features)
     means2d = torch.zeros(len(cameras.world_from_cam), len(gaussians), 2)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in gaussians.tensors().values()):
         means2d.requires_grad_()

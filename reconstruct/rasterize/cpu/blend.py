@@ -46,8 +46,8 @@ ROW = np.repeat(np.arange(4, dtype=np.float32), 4)
 TRANSMITTANCE, STOP, TILE_RED, TILE_GREEN, TILE_BLUE, TILE_DEPTH, MEDIAN, LIVE, STATE = (
     np.uintp(PIXELS * k) for k in range(9)
 )
-"""Per-pixel state of a tile, [9 x PIXELS], pixels by block and lane. A pixel is finished where it would become too
-dark; STOP is the number of the tile's splats that it looked at before that. LIVE is the transmittance, 0 once finished."""
+"""Per-pixel state of a tile, [9 x PIXELS], pixels by block and lane. A pixel is finished at the splat that would make it
+too dark; STOP is the number of the tile's splats before that one. LIVE is the transmittance, 0 once finished."""
 KEPT = 2 * PIXELS
 """Of the state, what the backward pass needs: TRANSMITTANCE and STOP."""
 
@@ -122,7 +122,7 @@ def blend_block(records, words, first_word, n_words, before, x, y, state, base):
             r = position * np.uintp(RECORD)
             alpha, _, _ = splat_alpha(records, r, x, y)
             weight = alpha * live
-            left = live - weight
+            left = live * (1 - alpha)
             go_on = left > np.float32(MIN_TRANSMITTANCE)
             if bits(go_on) != unfinished:
                 finished = select(go_on, broadcast(0), live) > 0
@@ -168,9 +168,9 @@ def blend_block_features(
             position = group * np.uintp(WORD) + np.uintp(lowest_bit(word))
             word &= word - np.uint32(1)
             alpha, _, _ = splat_alpha(records, position * np.uintp(RECORD), x, y)
+            alpha = select(stop > np.float32(np.int32(before + position)), alpha, broadcast(0))
             weight = alpha * passed
-            weight = select(stop > np.float32(np.int32(before + position)), weight, broadcast(0))
-            passed = passed - weight
+            passed = passed * (1 - alpha)
             splat = splats[position] - first_splat
             for f in range(features.shape[1]):
                 at = base + np.uintp(f + 1) * np.uintp(PIXELS)
@@ -289,5 +289,6 @@ def blend(
             state, tile_blended,
         )  # fmt: skip
         finish_tile(state, tile_blended, tile_x, tile_y, width, height, camera * height * width, images)
-        kept[tile] = state[:KEPT]
+        for k in range(KEPT):
+            kept[tile, k] = state[k]
         tile = fetch_add(counter)

@@ -11,7 +11,19 @@ from __future__ import annotations
 import numpy as np
 
 from ..reference import MAX_ALPHA
-from .blend import BATCH, BLOCKS, KEPT, PIXELS, STOP, TRANSMITTANCE, WORD, gather_batch, lane_pixels, splat_alpha, words_of_tile
+from .blend import (
+    BATCH,
+    BLOCKS,
+    KEPT,
+    PIXELS,
+    STOP,
+    TRANSMITTANCE,
+    WORD,
+    gather_batch,
+    lane_pixels,
+    splat_alpha,
+    words_of_tile,
+)
 from .parallel import kernel
 from .projection import BLUE, DEPTH, GREEN, L1, L2, L3, RECORD, RED
 from .simd import (
@@ -164,7 +176,8 @@ def blend_backward(
         camera, place = tile // (columns * rows), tile % (columns * rows)
         tile_x, tile_y = (place % columns) * TILE, (place // columns) * TILE
         begin, end = offsets[tile], offsets[tile + 1]
-        state[:] = kept[tile]
+        for k in range(KEPT):
+            state[k] = kept[tile, k]
         load_gradients(gradients, state, tile_x, tile_y, width, height, camera * height * width, images)
         first_word, end_word = words_of_tile(offsets, tile)
         blend_tile_backward(

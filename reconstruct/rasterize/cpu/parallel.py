@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -23,9 +24,20 @@ _pool: ThreadPoolExecutor | None = None
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call for the argument types at hand, keep the result on disk, release the lock.
 
-    Products and sums may be fused; nothing else is reordered, and NaN stays NaN.
+    Products and sums may be fused; nothing else is reordered, and NaN stays NaN. Numba keeps a compiled kernel until
+    the file that holds it changes; since kernels call functions of other files, here it is until one of those changes.
     """
-    return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(function)
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(function)
+    own_file = Path(function.__code__.co_filename)
+    compiled._cache._cache_file._source_stamp = (_stamp(own_file), *_SHARED_STAMPS)
+    return compiled
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    return file.stat().st_mtime_ns, file.stat().st_size
+
+
+_SHARED_STAMPS = tuple(_stamp(file) for file in sorted(Path(__file__).parent.glob("*.py")))
 
 
 def run_parallel(function: Callable[..., Any], *args: Any) -> None:

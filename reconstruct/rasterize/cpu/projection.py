@@ -205,7 +205,11 @@ def project(
                 records[c, i, L2] = WHITENING * math.sqrt(xx / blurred)
                 records[c, i, L3] = -records[c, i, L2] * (xy / xx)
                 records[c, i, LOG_OPACITY] = math.log2(shown)
-                records[c, i, RED], records[c, i, GREEN], records[c, i, BLUE] = max(red, 0.0), max(green, 0.0), max(blue, 0.0)
+                records[c, i, RED], records[c, i, GREEN], records[c, i, BLUE] = (
+                    max(red, 0.0),
+                    max(green, 0.0),
+                    max(blue, 0.0),
+                )
                 records[c, i, REACH_X], records[c, i, REACH_Y] = math.sqrt(reach * xx), math.sqrt(reach * yy)
                 records[c, i, RIGHTMOST] = xy * math.sqrt(reach / xx)
                 records[c, i, SHEAR], records[c, i, HALF_WIDTH] = xy / yy, math.sqrt(reach * blurred / yy)

@@ -68,7 +68,9 @@ def centre_and_covariance_gradient(total, covariance, shown, opacity, antialiase
 
 
 @kernel
-def camera_gradient(point, slopes, axes, on_image, cameras, c, g_center, g_depth, g_covariance, width, height):
+def camera_gradient(
+    point, slopes, axes, on_image, cameras, c, g_center, g_depth, g_covariance, width, height
+):
     """Gradients of the splat's position in the camera and of its axes there (V = W^T R S, by rows)."""
     x, y, z = point
     slope_x, slope_y = slopes
@@ -77,8 +79,16 @@ def camera_gradient(point, slopes, axes, on_image, cameras, c, g_center, g_depth
     g_xx, g_xy, g_yy = g_covariance
     fx, fy = cameras[c, 12] / z, cameras[c, 13] / z
     # C = T T^T, so the gradient of T is 2 G T.
-    h00, h01, h02 = 2 * (g_xx * t00 + g_xy * t10), 2 * (g_xx * t01 + g_xy * t11), 2 * (g_xx * t02 + g_xy * t12)
-    h10, h11, h12 = 2 * (g_xy * t00 + g_yy * t10), 2 * (g_xy * t01 + g_yy * t11), 2 * (g_xy * t02 + g_yy * t12)
+    h00, h01, h02 = (
+        2 * (g_xx * t00 + g_xy * t10),
+        2 * (g_xx * t01 + g_xy * t11),
+        2 * (g_xx * t02 + g_xy * t12),
+    )
+    h10, h11, h12 = (
+        2 * (g_xy * t00 + g_yy * t10),
+        2 * (g_xy * t01 + g_yy * t11),
+        2 * (g_xy * t02 + g_yy * t12),
+    )
     g_x, g_y = g_center[0] * fx, g_center[1] * fy
     g_z = g_depth - (g_x * x + g_y * y) / z
     g_z -= (h00 * t00 + h01 * t01 + h02 * t02 + h10 * t10 + h11 * t11 + h12 * t12) / z
@@ -209,7 +219,17 @@ def project_backward(
                     g_means2d_abs[c, i, 0] = total[6] / (WHITENING * WHITENING)
                     g_means2d_abs[c, i, 1] = total[7] / (WHITENING * WHITENING)
                 g_point, g_axes = camera_gradient(
-                    point, slopes, axes, on_image, cameras, c, g_center, total[11], g_covariance, width, height
+                    point,
+                    slopes,
+                    axes,
+                    on_image,
+                    cameras,
+                    c,
+                    g_center,
+                    total[11],
+                    g_covariance,
+                    width,
+                    height,
                 )
                 g_rgb = (
                     total[8] if records[at, RED] > 0 else 0.0,
@@ -233,6 +253,8 @@ def project_backward(
             for k in range(9):
                 g_r[k] = g_m[k] * scales[k % 3]
                 g_log_scales[i, k % 3] += g_m[k] * m[k]
-            g_quats[i, 0], g_quats[i, 1], g_quats[i, 2], g_quats[i, 3] = quaternion_gradient(quaternion, length, g_r)
+            g_quats[i, 0], g_quats[i, 1], g_quats[i, 2], g_quats[i, 3] = quaternion_gradient(
+                quaternion, length, g_r
+            )
             g_opacity_logits[i] = g_own_opacity * opacity * (1 - opacity)
         piece = fetch_add(counter)

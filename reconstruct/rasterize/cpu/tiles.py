@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .parallel import kernel, run_parallel
-from .projection import DEPTH, HALF_WIDTH, REACH_X, REACH_Y, RIGHTMOST, SHEAR, X, Y
+from .projection import DEPTH, HALF_WIDTH, REACH_X, REACH_Y, RECORD, RIGHTMOST, SHEAR, X, Y
 from .simd import fetch_add
 
 TILE = 16
@@ -53,7 +53,7 @@ def build_tile_lists(records: np.ndarray, radii: np.ndarray, width: int, height:
     columns, rows = -(-width // TILE), -(-height // TILE)
     order, ends = sort_by_depth(records, radii)
     camera_of_piece, starts = _pieces(ends)
-    records, tiles = records.reshape(cameras * n, -1), columns * rows
+    records, tiles = records.reshape(cameras * n, RECORD), columns * rows
     counts = np.zeros((len(starts) - 1, tiles), np.int32)
     slot_offsets = np.zeros(cameras * n + 1, np.int64)
     boxes = np.empty((len(order), 4), np.int32)
@@ -89,35 +89,37 @@ def sort_by_depth(records, radii):
     for c in range(cameras):
         for i in range(n):
             seen += radii[c, i, 0] > 0
-    order = np.empty(seen, np.int32)
     ends = np.empty(cameras, np.int64)
-    keys, sorted_keys = np.empty(seen, np.uint32), np.empty(seen, np.uint32)
-    sorted_order = np.empty(seen, np.int32)
+    order, keys = np.empty(seen, np.int32), np.empty(seen, np.uint32)
+    next_order, next_keys = np.empty(seen, np.int32), np.empty(seen, np.uint32)
     end = 0
     for c in range(cameras):
-        begin = end
         for i in range(n):
             if radii[c, i, 0] > 0:
                 order[end] = c * n + i
                 keys[end] = np.float32(records[c, i, DEPTH]).view(np.uint32)
                 end += 1
         ends[c] = end
-        for p in range(passes):
-            shift = np.uint32(11 * p)
-            position = np.zeros(digits + 1, np.int64)
-            for j in range(begin, end):
+    position = np.empty(digits + 1, np.int64)
+    for p in range(passes):
+        shift = np.uint32(11 * p)
+        begin = 0
+        for c in range(cameras):
+            position[:] = 0
+            for j in range(begin, ends[c]):
                 position[((keys[j] >> shift) & np.uint32(2047)) + 1] += 1
             position[0] = begin
             for digit in range(digits):
                 position[digit + 1] += position[digit]
-            for j in range(begin, end):
+            for j in range(begin, ends[c]):
                 digit = (keys[j] >> shift) & np.uint32(2047)
                 target = position[digit]
                 position[digit] += 1
-                sorted_keys[target] = keys[j]
-                sorted_order[target] = order[j]
-            order[begin:end] = sorted_order[begin:end]
-            keys[begin:end] = sorted_keys[begin:end]
+                next_keys[target] = keys[j]
+                next_order[target] = order[j]
+            begin = ends[c]
+        order, next_order = next_order, order
+        keys, next_keys = next_keys, keys
     return order, ends
 
 
