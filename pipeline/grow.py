@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..reconstruct.cameras import Cameras, cat_cameras
+from ..reconstruct.cameras import Cameras
 from ..reconstruct.depth_completion import background_support, complete_depth
 from ..reconstruct.gaussians import Gaussians, cat_gaussians
 from ..reconstruct.lift import lift
@@ -74,7 +74,7 @@ def grow(
     *,
     seed: int,
     text: str | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_view: Callable[[int, Gaussians, Cameras, Tensor], bool] | None = None,
 ) -> Growth:
     """Generate views for the cameras, group by group, and fold each group into the scene.
 
@@ -87,24 +87,28 @@ def grow(
         generator: makes the pictures.
         seed: for the generator; group i gets ``seed + i``.
         text: a description, for generators that take one.
-        on_progress: called with views done and views in all.
+        on_view: called with views done, the scene so far, and the camera and picture of the newest view; if it returns
+            True, growing stops there.
     """
-    images, support, pieces = [], [], []
+    images, support, pieces = [photo.new_zeros(0, *photo.shape)], [photo.new_zeros(0, *photo.shape[:2])], []
+    stop = False
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]
         memory = show(gaussians, group)
-        request = ViewRequest(group, memory, photo[None], photo_camera, seed + start, text)
-        pictures = generator(request)
+        pictures = generator(ViewRequest(group, memory, photo[None], photo_camera, seed + start, text))
         for index, (camera, picture) in enumerate(zip(group, pictures)):
             shown = memory if index == 0 else show(gaussians, camera)
             piece = missing_piece(shown, picture, camera, photo_depth, photo_camera)
             gaussians = cat_gaussians([gaussians, lift(picture, piece.depth, camera, mask=piece.mask)])
             pieces.append(piece)
-        images.append(pictures)
-        support.append(memory.coverage)
-        if on_progress:
-            on_progress(start + len(group), len(cameras))
-    return Growth(gaussians, cat_cameras(list(cameras)), torch.cat(images), torch.cat(support), pieces)
+            stop = on_view is not None and on_view(len(pieces), gaussians, camera, picture)
+            if stop:
+                break
+        images.append(pictures[: index + 1])
+        support.append(memory.coverage[: index + 1])
+        if stop:
+            break
+    return Growth(gaussians, cameras[: len(pieces)], torch.cat(images), torch.cat(support), pieces)
 
 
 def missing_piece(

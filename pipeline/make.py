@@ -22,7 +22,7 @@ from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.rasterize import rasterize
-from ..reconstruct.scene import Scene
+from ..reconstruct.scene import Scene, load_scene
 from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
 from .generators.inpaint import InpaintGenerator
@@ -31,7 +31,8 @@ from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
 from .trajectories import plan_trajectory, reach_of
-from .writer import Picture, describe, write_scene_folder
+from .watch import Nobody, Watcher
+from .writer import ViewWriter, write_scene_folder
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def make_scene(
     options: MakeOptions | None = None,
     *,
     reporter: Reporter | None = None,
+    watcher: Watcher | None = None,
     depth_estimator: DepthEstimator | None = None,
     generator: ViewGenerator | None = None,
     overwrite: bool = False,
@@ -80,6 +82,7 @@ def make_scene(
         out: the scene folder; it appears whole or not at all.
         options: see ``MakeOptions``.
         reporter: told of every stage; default a silent one.
+        watcher: shown the scene while it grows; may stop it early, which keeps what is there.
         depth_estimator: default ``options.depth_model``.
         generator: makes the views; default the inpainting baseline.
         overwrite: replace an existing scene folder.
@@ -87,50 +90,43 @@ def make_scene(
     Raises:
         InputError: the photo, the options or the output folder cannot be used.
     """
-    options = options or MakeOptions()
+    options, watcher = options or MakeOptions(), watcher or Nobody()
     reporter = reporter or Reporter(quiet=True)
     preset = named_preset(options.preset)
+    generator = generator or InpaintGenerator()
     with atomic_folder(out, overwrite=overwrite) as folder:
         with reporter.stage("photo"):
             photo = load_photo(_only_photo(inputs), long_side=preset.long_side, focal_px=options.focal_px)
+            watcher.photo(photo.image)
         with reporter.stage("depth"):
             estimator = depth_estimator or load_depth_estimator(options.depth_model, device=options.device)
-            depth_map = estimator(photo.image, photo.focal_px)
-            depth = sharpen_depth(depth_map.depth_m, photo.image)
+            depth = sharpen_depth(estimator(photo.image, photo.focal_px).depth_m, photo.image)
+            watcher.depth(depth)
         with reporter.stage("splats"):
             surface = lift(photo.image, depth, photo.camera)
-        clip_cameras, view_cameras = plan_cameras(
-            photo, depth, options.trajectory, preset.clip_frames, preset.views
-        )
-        generator = generator or InpaintGenerator()
+            watcher.update(surface)
+        clip_cameras, cameras = plan_cameras(photo, depth, options.trajectory, preset)
         with reporter.stage("views") as advance:
+            writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
             growth = grow(
-                surface, photo.image, depth, photo.camera, view_cameras, generator,
-                seed=options.seed, text=options.text, on_progress=advance,
+                surface, photo.image, depth, photo.camera, cameras, generator,
+                seed=options.seed, text=options.text, on_view=writer.add,
             )  # fmt: skip
         with reporter.stage("refine") as advance:
-            gaussians = refine(growth, photo, preset.iterations, seed=options.seed, on_progress=advance)
+            gaussians = refine(growth, photo, preset.iterations, options.seed, watcher, advance)
         with reporter.stage("write") as advance:
-            models = {
-                "depth": {"name": estimator.name, "licences": list(estimator.licences)},
-                "generator": {"name": generator.name, "licences": list(generator.licences)},
+            info = {
+                "source": {"kind": "photo", "file": inputs[0].name, "focal": photo.focal_source},
+                "models": {"depth": _credit(estimator), "generator": _credit(generator)},
+                "seed": options.seed,
+                "cancelled": watcher.cancelled,
+                "stages": {name: round(seconds, 3) for name, seconds in reporter.seconds.items()},
             }
-            source = {
-                "kind": "photo",
-                "file": inputs[0].name,
-                "focal_px": photo.focal_px,
-                "focal": photo.focal_source,
-            }
-            info = describe(source, photo.camera, models, options.seed, reporter.seconds)
-            scene = Scene(gaussians, metres_per_unit=1.0, info=info)
-            pictures = [Picture(photo.image, photo.camera, generated=False)]
-            pictures += [Picture(i, c, generated=True) for i, c in zip(growth.images, growth.cameras)]
-            photo_surface = DepthPicture(
-                photo.image, depth, photo.camera, torch.ones_like(depth, dtype=torch.bool)
-            )
-            write_scene_folder(
-                folder, scene, pictures, [photo_surface, *growth.pieces], clip_cameras, advance
-            )
+            scene = Scene(gaussians, metres_per_unit=1.0, views=writer.views, info=info)
+            whole = torch.ones_like(depth, dtype=torch.bool)
+            surfaces = [DepthPicture(photo.image, depth, photo.camera, whole), *growth.pieces]
+            write_scene_folder(folder, scene, surfaces, clip_cameras, advance)
+    watcher.finish(load_scene(out))
     return MakeReport(
         str(out), sum(reporter.seconds.values()), dict(reporter.seconds), peak_memory_mb(), len(gaussians),
         input_view_psnr(gaussians, photo), generator.name, estimator.name, options.device, options.seed,
@@ -162,14 +158,14 @@ def _only_photo(inputs: Sequence[Path]) -> Path:
 
 
 def plan_cameras(
-    photo: Photo, depth: Float[Tensor, "h w"], trajectory: str, clip_frames: int, views: int
+    photo: Photo, depth: Float[Tensor, "h w"], trajectory: str, preset: Preset
 ) -> tuple[Cameras, Cameras]:
     """The clip's cameras along the trajectory, and those to generate for: the furthest from the photo first.
 
     What the furthest cameras reveal contains most of what those between reveal, so a hole is filled once.
     """
-    reach = reach_of(depth)
-    clip = plan_trajectory(trajectory, photo.camera, reach, clip_frames)
+    reach, views = reach_of(depth), preset.views
+    clip = plan_trajectory(trajectory, photo.camera, reach, preset.clip_frames)
     picked = plan_trajectory(trajectory, photo.camera, reach, views + 1)
     if len(picked) > views + 1:
         picked = picked[torch.linspace(0, len(picked) - 1, views + 1).round().long()]
@@ -189,26 +185,39 @@ REFINE = FitConfig(
 """Depth says where splats are; what is left to find is how wide, how opaque and of what colour they are."""
 
 
-def refine(growth: Growth, photo: Photo, iterations: int, *, seed: int, on_progress: Advance) -> Gaussians:
+def refine(
+    growth: Growth, photo: Photo, iterations: int, seed: int, watcher: Watcher, advance: Advance
+) -> Gaussians:
     """Optimise the splats so that they show the photo and the generated views; the photo counts most.
 
     Generated pixels count as much as the scene supported them, and less and less towards the end.
     """
     views = len(growth.cameras)
-    generated = torch.full((views,), 0.5)
-    photo_weight = torch.ones(1, *growth.support.shape[1:])
+    if watcher.cancelled:
+        return growth.gaussians
+
+    def progress(done: int, total: int, *, psnr: float, **details: object) -> bool:
+        advance(done, total, psnr=psnr)
+        watcher.psnr(psnr, done)
+        return watcher.cancelled
+
     result = fit_gaussians(
         growth.gaussians,
         cat_cameras([photo.camera, growth.cameras]),
         torch.cat([photo.image[None], growth.images]),
         config=replace(REFINE, iterations=iterations),
-        view_weights=lambda progress: torch.cat([torch.ones(1), generated * (1.0 - 0.5 * progress)]),
+        view_weights=lambda done: torch.cat([torch.ones(1), torch.full((views,), 0.5 - 0.25 * done)]),
         view_sampling=torch.cat([torch.tensor([float(max(views, 1))]), torch.ones(views)]),
-        pixel_weights=torch.cat([photo_weight, 0.3 + 0.7 * growth.support]),
+        pixel_weights=torch.cat([torch.ones(1, *growth.support.shape[1:]), 0.3 + 0.7 * growth.support]),
         seed=seed,
-        on_progress=on_progress,
+        on_progress=progress,
     )
     return result.gaussians
+
+
+def _credit(model: DepthEstimator | ViewGenerator) -> dict[str, object]:
+    """How a model is recorded in scene.json."""
+    return {"name": model.name, "licences": list(model.licences)}
 
 
 def input_view_psnr(gaussians: Gaussians, photo: Photo) -> float:

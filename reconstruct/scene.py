@@ -75,6 +75,7 @@ def save_scene(folder: Path, scene: Scene) -> None:
     )
     record = {
         "format": FORMAT, "version": 1, "up": scene.up.tolist(), "metres_per_unit": scene.metres_per_unit,
+        "units": "metres" if scene.metres_per_unit == 1.0 else "scene",
         **scene.info,
     }  # fmt: skip
     (folder / "scene.json").write_text(json.dumps(record, indent=1))

@@ -6,9 +6,14 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from ...viewer import LiveSession
+    from ..make import MakeOptions
+    from ..progress import Reporter
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,34 @@ class Make:
         out = self.out or default_folder(self.inputs[0])
         reporter = Reporter()
         reporter.note(expect(options))
-        report = make_scene(self.inputs, out, options, reporter=reporter, overwrite=self.force)
+        live = self._open_viewer(reporter, options) if self.view and not self.json else None
+        report = make_scene(self.inputs, out, options, reporter=reporter, watcher=live, overwrite=self.force)
         reporter.note(
-            f"{report.scene}: {report.splats} splats, {report.seconds:.0f} s, {report.peak_memory_mb:.0f} MB"
+            f"{out}: {report.splats} splats, {report.seconds:.0f} s, {report.peak_memory_mb:.0f} MB"
         )
-        reporter.note(f"Walk in it with: cosmorama view {report.scene}")
         if self.json:
             json.dump(asdict(report), sys.stdout, indent=1)
             print(flush=True)
-        if self.view and not self.json:
-            from .view import View
+        if live is None:
+            reporter.note(f"Walk in it with: cosmorama view {out}")
+        else:
+            reporter.note(f"Walk in it at {live.url}; Ctrl+C ends the viewer")
+            live.wait()
 
-            View(out, port=self.port).run()
+    def _open_viewer(self, reporter: Reporter, options: MakeOptions) -> LiveSession:
+        """A viewer that shows the scene while it is made, with the time that is left."""
+        import time
+
+        from ...viewer import LiveSession
+        from ..presets import named_preset
+
+        live = LiveSession(port=self.port, open_browser=True)
+        start, expected = time.monotonic(), named_preset(options.preset).seconds
+
+        def listen(stage: str, done: int, total: int, details: dict[str, object]) -> None:
+            left = max(0.0, expected - (time.monotonic() - start))
+            live.stage(stage, done / max(total, 1), seconds_left=left)
+
+        reporter.listeners.append(listen)
+        reporter.note(f"Watch it grow at {live.url}")
+        return live
