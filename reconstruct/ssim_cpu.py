@@ -41,7 +41,7 @@ class _Dissimilarity(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         image, target = ctx.saved_tensors
         scale = float(gradient) / max(image.numel(), 1)
         of_image = _blur_back(image, target, ctx.maps, scale) if ctx.needs_input_grad[0] else None

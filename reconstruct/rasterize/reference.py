@@ -139,7 +139,7 @@ def project(
 
 def blend_weights(
     projected: Projected, camera: int, width: int, height: int
-) -> tuple[Float[Tensor, "p m"], Float[Tensor, "p m"], Int[Tensor, m]]:
+) -> tuple[Float[Tensor, "p m"], Float[Tensor, "p m"], Int[Tensor, " m"]]:
     """How much each visible splat, front to back, shows in each pixel of one camera.
 
     Returns:

@@ -178,9 +178,9 @@ def _assert_agree(gaussians, cameras, *, tolerance=1e-4, **options):
     images, gradients = _render(gaussians, cameras, "cpu", **options)
     exact, exact_gradients = _render(gaussians, cameras, "reference", dtype=torch.float64, **options)
     for name in ("color", "alpha", "depth", "median_depth", "features"):
-        expected = getattr(exact, name).detach()
+        actual, expected = getattr(images, name).detach().double(), getattr(exact, name).detach()
         torch.testing.assert_close(
-            getattr(images, name).detach().double(), expected, rtol=0, atol=tolerance * max(1, float(expected.abs().max())),
+            actual, expected, rtol=0, atol=tolerance * max(1, float(expected.abs().max())),
             msg=lambda text, name=name: f"{name}: {text}",
         )  # fmt: skip
     assert (images.info["radii"] == exact.info["radii"]).all()

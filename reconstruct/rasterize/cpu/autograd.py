@@ -127,7 +127,7 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore
         color, alpha, depth, _, features, _ = gradients
         inputs = tuple(_array(tensor) for tensor in ctx.saved_tensors)
         shape = (len(inputs[-1]), ctx.settings.height, ctx.settings.width)
@@ -232,8 +232,9 @@ def pack_cameras(world_from_cam: np.ndarray, intrinsics: np.ndarray) -> np.ndarr
 
 
 def _empty_images(shape: tuple[int, ...], n_features: int) -> Images:
-    plain = [np.empty(shape, np.float32) for _ in range(3)]
-    return Images(np.empty((*shape, 3), np.float32), *plain, np.empty((*shape, n_features), np.float32))
+    color, features = np.empty((*shape, 3), np.float32), np.empty((*shape, n_features), np.float32)
+    alpha, depth, median = (np.empty(shape, np.float32) for _ in range(3))
+    return Images(color, alpha, depth, median, features)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -46,8 +46,8 @@ ROW = np.repeat(np.arange(4, dtype=np.float32), 4)
 TRANSMITTANCE, STOP, TILE_RED, TILE_GREEN, TILE_BLUE, TILE_DEPTH, MEDIAN, LIVE, STATE = (
     np.uintp(PIXELS * k) for k in range(9)
 )
-"""Per-pixel state of a tile, [9 x PIXELS], pixels by block and lane. A pixel is finished at the splat that would make it
-too dark; STOP is the number of the tile's splats before that one. LIVE is the transmittance, 0 once finished."""
+"""Per-pixel state of a tile, [9 x PIXELS], pixels by block and lane. A pixel is finished at the splat that would make
+it too dark; STOP is the number of the tile's splats before that one. LIVE is the transmittance, 0 once finished."""
 KEPT = 2 * PIXELS
 """Of the state, what the backward pass needs: TRANSMITTANCE and STOP."""
 

@@ -41,8 +41,8 @@ from .simd import (
 from .tiles import TILE
 
 SUMS = 12
-"""Sums per pair: of s, s u, s v, s u^2, s u v, s v^2 with s the gradient of the Gaussian's exponent u^2 + v^2 (as if
-in natural units), of the absolute gradients of the centre's x and y, and of the gradients of red, green, blue, depth."""
+"""Sums per pair: of s, s u, s v, s u^2, s u v, s v^2, where s is the gradient of the exponent sigma in alpha = opacity
+exp(-sigma); of the absolute gradients of the centre's x and y; of the gradients of red, green, blue and depth."""
 GRAD_RED, GRAD_GREEN, GRAD_BLUE, GRAD_DEPTH, BEHIND, GRADIENTS = (np.uintp(PIXELS * k) for k in range(6))
 """Per-pixel gradients of a tile, [5 x PIXELS], then those of the features. BEHIND is S."""
 

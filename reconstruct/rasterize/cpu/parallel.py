@@ -27,7 +27,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     Products and sums may be fused; nothing else is reordered, and NaN stays NaN. Numba keeps a compiled kernel until
     the file that holds it changes; since kernels call functions of other files, here it is until one of those changes.
     """
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(function)
+    compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(function)
     own_file = Path(function.__code__.co_filename)
     compiled._cache._cache_file._source_stamp = (_stamp(own_file), *_SHARED_STAMPS)
     return compiled

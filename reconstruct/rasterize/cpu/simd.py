@@ -9,11 +9,12 @@ are broadcast. A product and a sum may be fused into one rounding; nothing else 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, overload, register_model
+from numba import extending, types
+from numba.extending import models, overload, register_model
 
 LANES = 16
 
@@ -60,6 +61,11 @@ class _MaskModel(models.PrimitiveModel):
 class _IntsModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: types.Type) -> None:
         super().__init__(manager, fe_type, _INTS)
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of kernels, given as one that returns its signature and what writes its instructions."""
+    return extending.intrinsic(function)
 
 
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, pointee: Any) -> Any:
