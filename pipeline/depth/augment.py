@@ -22,7 +22,6 @@ from .frames import DepthFrame
 from .head import OUTPUT_PER_TOKEN, normalised_focal
 
 
-
 @dataclass(frozen=True)
 class Sample:
     """What training sees of one frame; h, w = 8 per token for the truth, 14 per token for the photo."""

@@ -16,11 +16,14 @@ from ..weights import DINOV2_SMALL
 from . import FAR_DEPTH_M, DepthMap
 from .augment import resize_photo
 from .features import photo_for_head
-from .head import DepthHead, HeadConfig, HeadOutput, normalised_focal
+from .head import DepthHead, HeadOutput, head_config, normalised_focal
 from .upsample import resize_map, upsample_depth
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
-LICENCES = ("Apache-2.0 (this head, trained on CC0 and CC-BY 3.0 models: see assets/depth)", DINOV2_SMALL.licence)
+LICENCES = (
+    "Apache-2.0 (this head, trained on CC0 and CC-BY 3.0 models: see assets/depth)",
+    DINOV2_SMALL.licence,
+)
 TOKENS = 560
 """Features per photo: near what the head was trained on, enough for people and chair legs."""
 WITHIN = math.log(1.25)
@@ -30,7 +33,9 @@ WITHIN = math.log(1.25)
 class CosmoramaEstimator:
     """Metric depth, confidence and sky of one photo."""
 
-    def __init__(self, head: DepthHead, *, tokens: int = TOKENS, flip: bool = True, name: str = "cosmorama") -> None:
+    def __init__(
+        self, head: DepthHead, *, tokens: int = TOKENS, flip: bool = True, name: str = "cosmorama"
+    ) -> None:
         self.head = head.eval()
         self.tokens = tokens
         self.flip = flip
@@ -87,7 +92,6 @@ def load_cosmorama_estimator(
     if not weights.exists():
         raise InputError(f"{weights} holds no depth weights")
     config, tensors = load_weights(weights)
-    head = DepthHead(HeadConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config["head"].items()}))
+    head = DepthHead(head_config(config["head"]))
     head.load_state_dict(tensors)
     return CosmoramaEstimator(head.to(device), tokens=tokens)
-

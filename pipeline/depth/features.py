@@ -1,7 +1,8 @@
 """Frozen features of many frames on disk, so that a CPU pays for the backbone once and for the head every epoch.
 
-One shard holds the frames of one token grid: int8 features with a scale per frame, layer and channel, the photo and the
-truth at 8 pixels per token. 5,000 frames at 16x21 tokens take 3 GB. A shard that exists is not made again.
+A shard holds frames in int8 with a scale per frame, layer and channel, the photo and the truth at 8 pixels per token;
+its tensors are named by token grid (``16x21.features``), because only frames of one grid can share a batch. 5,000
+frames at 16x21 tokens take 3 GB. A shard that exists is not made again.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from .augment import Sample, make_sample
 from .frames import DepthFrame
 from .head import OUTPUT_PER_TOKEN
 
-GRIDS = ((16, 21), (21, 16), (18, 18), (14, 24))
-"""Token grids (rows, columns) that are trained on: 4:3, 3:4, square, 16:9; about 336 tokens each."""
+GRIDS = ((12, 16), (14, 19), (16, 21), (15, 15), (12, 21))
+"""Token grids (rows, columns) that are trained on: 4:3 at three sizes, square, 16:9; turned for upright frames."""
 UNKNOWN, VALID, FAR = 0, 1, 2
+FIELDS = ("features", "scale", "photo", "log_depth", "state")
 
 
 class Frames(Protocol):
@@ -89,16 +91,25 @@ def cache_features(
         path = out / f"shard-{shard:05d}.safetensors"
         stop = min(start + shard_size, total)
         if not path.exists():
-            grid = grids[shard % len(grids)]
-            samples = (
-                make_sample(frames[i % len(frames)], grid, step_generator(seed, i), augment=augment)
-                for i in range(start, stop)
-            )
-            tensors = _stack([encode_sample(sample, layers) for sample in samples])
+            tensors: dict[str, Tensor] = {}
+            grouped: dict[tuple[int, int], list[dict[str, Tensor]]] = {}
+            for i in range(start, stop):
+                frame = frames[i % len(frames)]
+                grid = grid_for(frame, grids[shard % len(grids)])
+                sample = make_sample(frame, grid, step_generator(seed, i), augment=augment)
+                grouped.setdefault(grid, []).append(encode_sample(sample, layers))
+            for (rows, columns), encoded in grouped.items():
+                tensors |= {f"{rows}x{columns}.{name}": value for name, value in _stack(encoded).items()}
             with atomic_write(path) as temporary:
-                save_file(tensors, temporary, {"grid": json.dumps(grid), "layers": json.dumps(layers)})
+                save_file(tensors, temporary, {"layers": json.dumps(layers)})
         if on_progress:
             on_progress(stop, total)
+
+
+def grid_for(frame: DepthFrame, grid: tuple[int, int]) -> tuple[int, int]:
+    """The grid, turned if the frame stands upright and the grid does not."""
+    height, width = frame.depth_m.shape
+    return (max(grid), min(grid)) if height > width else (min(grid), max(grid))
 
 
 @torch.inference_mode()
@@ -137,23 +148,24 @@ class FeatureCache:
         Raises:
             InputError: there are none, or they hold different layers.
         """
-        paths = sorted(Path(folder).glob("shard-*.safetensors"))
+        paths = sorted(Path(folder).rglob("shard-*.safetensors"))
         if not paths:
             raise InputError(f"{folder} holds no shards of features")
         self._files = [safe_open(path, framework="pt") for path in paths]
-        self._sizes = [file.get_slice("state").get_shape()[0] for file in self._files]
         layers = {file.metadata()["layers"] for file in self._files}
         if len(layers) != 1:
             raise InputError(f"{folder} holds features of different layers: {sorted(layers)}")
         self.layers: tuple[int, ...] = tuple(json.loads(layers.pop()))
-        by_grid: dict[str, list[tuple[int, int]]] = {}
+        by_grid: dict[str, list[tuple[int, str, int]]] = {}
         for i, file in enumerate(self._files):
-            by_grid.setdefault(file.metadata()["grid"], []).extend((i, row) for row in range(self._sizes[i]))
+            for grid in sorted(name.split(".")[0] for name in file.keys() if name.endswith(".state")):  # noqa: SIM118
+                count = file.get_slice(f"{grid}.state").get_shape()[0]
+                by_grid.setdefault(grid, []).extend((i, grid, row) for row in range(count))
         self._groups = list(by_grid.values())
 
     def __len__(self) -> int:
         """Frames in all."""
-        return sum(self._sizes)
+        return sum(len(group) for group in self._groups)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Random frames of one grid; grids are drawn by how many frames they have."""
@@ -167,9 +179,9 @@ class FeatureCache:
         chunks = [g[i : i + batch_size] for g in self._groups for i in range(0, len(g), batch_size)]
         return [lambda chunk=chunk: decode_batch([self._row(*place) for place in chunk]) for chunk in chunks]
 
-    def _row(self, file: int, row: int) -> dict[str, Tensor]:
+    def _row(self, file: int, grid: str, row: int) -> dict[str, Tensor]:
         opened = self._files[file]
-        return {name: opened.get_slice(name)[row : row + 1][0] for name in opened.keys()}  # noqa: SIM118
+        return {name: opened.get_slice(f"{grid}.{name}")[row : row + 1][0] for name in FIELDS}
 
 
 def _stack(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -17,6 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from ...reconstruct.errors import InputError
+from ..world.shards import WorldDataset
+from . import FAR_DEPTH_M
 
 INTRINSICS = "camera-intrinsics.txt"
 
@@ -44,7 +46,9 @@ def frame_folder(folder: Path | str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    colours = sorted(p for p in folder.glob("frame-*.color.*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    colours = sorted(
+        p for p in folder.glob("frame-*.color.*") if p.suffix.lower() in (".jpg", ".jpeg", ".png")
+    )
     pairs = [p for p in colours if _depth_path(p).exists()]
     if not pairs:
         raise InputError(f"{folder} holds no pairs of frame-*.color.jpg and frame-*.depth.png")
@@ -71,8 +75,56 @@ def read_frame(colour: Path) -> DepthFrame:
         raise InputError(f"{colour}: colour is {tuple(image.shape[:2])}, depth {millimetres.shape}")
     millimetres[millimetres == 65535] = 0
     depth = torch.from_numpy(millimetres / 1000)
-    return DepthFrame(image, depth, torch.zeros_like(depth, dtype=torch.bool), float(intrinsics[0, 0]), colour.stem)
+    return DepthFrame(
+        image, depth, torch.zeros_like(depth, dtype=torch.bool), float(intrinsics[0, 0]), colour.stem
+    )
 
 
 def _depth_path(colour: Path) -> Path:
     return colour.with_name(colour.name.split(".color.")[0] + ".depth.png")
+
+
+class FrameFolder:
+    """The frames of a folder in the layout above, read one at a time."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self._paths = frame_folder(folder)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> DepthFrame:
+        return read_frame(self._paths[index])
+
+
+class WorldFrames:
+    """The frames of a synthetic world; those of a scene are neighbours."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self._world = WorldDataset(folder)
+        self._keys = [
+            (s, f) for s, scene in sorted(self._world.scenes.items()) for f in range(len(scene["frames"]))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> DepthFrame:
+        scene, frame = self._keys[index]
+        depth = torch.from_numpy(self._world.depth(scene, frame))
+        far = ~depth.isfinite()
+        image = torch.from_numpy(self._world.rgb(scene, frame)).float() / 255
+        focal = float(self._world.scenes[scene]["frames"][frame]["intrinsics"][0][0])
+        known = torch.where(far | (depth > FAR_DEPTH_M), 0.0, depth)
+        return DepthFrame(image, known, far, focal, f"{scene}-{frame}")
+
+
+def open_frames(folder: Path | str) -> FrameFolder | WorldFrames:
+    """Frames of a synthetic world or of a folder in the layout above.
+
+    Raises:
+        InputError: it holds neither.
+    """
+    if any(Path(folder).glob("shard-*.zip")):
+        return WorldFrames(folder)
+    return FrameFolder(folder)

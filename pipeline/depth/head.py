@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -40,6 +40,11 @@ class HeadConfig:
     """Share of feature channels dropped per image in training."""
 
 
+def head_config(stored: dict[str, Any]) -> HeadConfig:
+    """The configuration out of a weights file's header, where tuples have become lists."""
+    return HeadConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+
+
 class HeadOutput(NamedTuple):
     """What the head says; sizes are 8 per token."""
 
@@ -57,8 +62,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Same shape."""
@@ -79,15 +84,24 @@ class DepthHead(nn.Module):
         self.coarse = nn.Sequential(*(ResidualBlock(c[0]) for _ in range(config.blocks)))
         self.narrow = nn.ModuleList(nn.Conv2d(c[i], c[i + 1], 1) for i in range(3))
         i2, i4, i8 = config.image_channels
-        self.image8 = nn.Sequential(nn.Conv2d(3, i8, 3, padding=1), nn.ReLU(), nn.Conv2d(i8, i8, 3, padding=1))
-        self.image4 = nn.Sequential(nn.ReLU(), nn.Conv2d(i8, i4, 3, 2, 1), nn.ReLU(), nn.Conv2d(i4, i4, 3, padding=1))
-        self.image2 = nn.Sequential(nn.ReLU(), nn.Conv2d(i4, i2, 3, 2, 1), nn.ReLU(), nn.Conv2d(i2, i2, 3, padding=1))
+        self.image8 = nn.Sequential(
+            nn.Conv2d(3, i8, 3, padding=1), nn.ReLU(), nn.Conv2d(i8, i8, 3, padding=1)
+        )
+        self.image4 = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(i8, i4, 3, 2, 1), nn.ReLU(), nn.Conv2d(i4, i4, 3, padding=1)
+        )
+        self.image2 = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(i4, i2, 3, 2, 1), nn.ReLU(), nn.Conv2d(i2, i2, 3, padding=1)
+        )
         self.from_image = nn.ModuleList(nn.Conv2d(i, k, 1) for i, k in zip((i2, i4, i8), c[1:], strict=True))
         self.refine = nn.ModuleList(ResidualBlock(k) for k in c[1:])
-        self.out = nn.Sequential(nn.ReLU(), nn.Conv2d(c[3], c[3], 3, padding=1), nn.ReLU(), nn.Conv2d(c[3], 3, 1))
+        self.out = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(c[3], c[3], 3, padding=1), nn.ReLU(), nn.Conv2d(c[3], 3, 1)
+        )
         with torch.no_grad():
             final = self.out[-1]
-            assert isinstance(final, nn.Conv2d) and final.bias is not None
+            assert isinstance(final, nn.Conv2d)
+            assert final.bias is not None
             final.weight.mul_(0.1)
             final.bias.copy_(torch.tensor([LOG_DEPTH_INIT, -1.0, -2.0]))
 
@@ -95,7 +109,10 @@ class DepthHead(nn.Module):
         self, features: list[Float[Tensor, "b hp wp c"]], image: Float[Tensor, "b h w 3"]
     ) -> HeadOutput:
         """Depth from features and the photo at [8 hp, 8 wp], sRGB in [0, 1]."""
-        maps = [self._dropped(f).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last) for f in features]
+        maps = [
+            self._dropped(f).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+            for f in features
+        ]
         pixels = (image.permute(0, 3, 1, 2) - 0.45).contiguous(memory_format=torch.channels_last) / 0.25
         at8 = self.image8(pixels)
         at4 = self.image4(at8)

@@ -64,7 +64,9 @@ class HubEstimator:
             return (focal_px / width / answer.clamp_min(1e-4)).clamp(1e-3, FAR_DEPTH_M)
         if config.model_type == "zoedepth" or getattr(config, "depth_estimation_type", "") == "metric":
             return answer.clamp(1e-3, FAR_DEPTH_M)
-        low, high = torch.quantile(answer.flatten()[:: max(1, answer.numel() // 100_000)], answer.new_tensor([0.02, 0.98]))
+        low, high = torch.quantile(
+            answer.flatten()[:: max(1, answer.numel() // 100_000)], answer.new_tensor([0.02, 0.98])
+        )
         near, far = RELATIVE_RANGE_M
         position = ((answer - low) / (high - low).clamp_min(1e-6)).clamp(-0.05, 1.5)
         inverse = 1 / far + position * (1 / near - 1 / far)
@@ -80,10 +82,14 @@ def load_hub_estimator(name: str, device: torch.device | str = "cpu") -> HubEsti
     try:
         from transformers import AutoModelForDepthEstimation
     except ImportError as error:
-        raise InputError(f"depth model {name} needs the photo extra: pip install 'cosmorama[photo]' ({error})") from error
+        raise InputError(
+            f"depth model {name} needs the photo extra: pip install 'cosmorama[photo]' ({error})"
+        ) from error
     try:
         model = AutoModelForDepthEstimation.from_pretrained(name)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"depth model {name} is not here and the model hub did not give it: {reason}") from error
+        raise InputError(
+            f"depth model {name} is not here and the model hub did not give it: {reason}"
+        ) from error
     return HubEstimator(model.eval().to(device), name, licence=f"see the model card of {name}")

@@ -14,7 +14,14 @@ from ...reconstruct.errors import InputError
 from ...reconstruct.files.atomic import atomic_write
 from . import DepthMap
 
-NEAR_TO_FAR = ((0.99, 0.91, 0.66), (0.98, 0.56, 0.37), (0.80, 0.25, 0.44), (0.48, 0.14, 0.50), (0.18, 0.07, 0.36), (0.02, 0.02, 0.08))
+NEAR_TO_FAR = (
+    (0.99, 0.91, 0.66),
+    (0.98, 0.56, 0.37),
+    (0.80, 0.25, 0.44),
+    (0.48, 0.14, 0.50),
+    (0.18, 0.07, 0.36),
+    (0.02, 0.02, 0.08),
+)
 """Bright near to dark far; sky is grey-blue."""
 SKY = (0.30, 0.38, 0.46)
 

@@ -16,7 +16,7 @@ from ..training.checkpoints import save_weights
 from ..training.loop import LoopConfig, train
 from ..training.processes import Processes
 from .augment import make_sample
-from .features import GRIDS, Batch, FeatureCache, Frames, photo_for_head
+from .features import GRIDS, Batch, FeatureCache, Frames, grid_for, photo_for_head
 from .head import DepthHead, HeadConfig
 from .losses import LossWeights, depth_loss
 
@@ -73,7 +73,9 @@ def train_depth_head(
     ) -> tuple[Tensor, dict[str, Tensor]]:
         batch = batch_to(batch, processes.device)
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))  # of the feature dropout
-        return depth_loss(model(batch.features, batch.photo), batch.log_depth, batch.valid, batch.far, config.loss)
+        return depth_loss(
+            model(batch.features, batch.photo), batch.log_depth, batch.valid, batch.far, config.loss
+        )
 
     def keep(step: int, averaged: nn.Module) -> None:
         assert isinstance(averaged, DepthHead)
@@ -117,7 +119,9 @@ def live_batches(
     def batch_at(generator: torch.Generator) -> Batch:
         grid = GRIDS[int(torch.randint(len(GRIDS), (), generator=generator))]
         picks = torch.randint(len(frames), (batch_size,), generator=generator).tolist()
-        samples = [make_sample(frames[i], grid, generator, augment=augment) for i in picks]
+        chosen = [frames[i] for i in picks]
+        grid = grid_for(chosen[0], grid)  # all share the first one's, or they could not share a batch
+        samples = [make_sample(frame, grid, generator, augment=augment) for frame in chosen]
         photo = torch.stack([s.photo for s in samples]).to(device)
         with torch.no_grad():
             features = dinov2_features(photo, layers=layers)
@@ -150,3 +154,14 @@ def _append_row(path: Path, row: dict[str, float]) -> None:
         kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] < row["step"]]
     with atomic_write(path) as temporary:
         temporary.write_text("".join(line + "\n" for line in [*kept, json.dumps(row)]))
+
+
+PRESETS = {
+    "cpu": DepthTraining(
+        loop=LoopConfig(steps=6_000, learning_rate=1e-3, checkpoint_every=250, ema_decay=0.998)
+    ),
+    "gpu": DepthTraining(
+        loop=LoopConfig(steps=40_000, learning_rate=1e-3, checkpoint_every=1000, ema_decay=0.9995),
+        batch_size=64,
+    ),
+}

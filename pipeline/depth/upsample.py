@@ -19,6 +19,8 @@ SPACE_SIGMA = 1.0
 """In coarse pixels."""
 RADIUS = 2
 """Of the window, in coarse pixels."""
+RAMP_WEIGHT = 0.02
+"""Of coarse depths that are themselves half-way between near and far."""
 CHUNK = 1 << 17
 """Pixels treated at once, which bounds the memory."""
 
@@ -37,12 +39,14 @@ def upsample_depth(
     """
     size = photo.shape[:2]
     smooth = resize_map(log_depth, size)
-    edge = F.interpolate(_edges(log_depth)[None, None].float(), size, mode="nearest")[0, 0] > 0
+    coarse_edge, ramp = _edges_and_ramps(log_depth)
+    edge = F.interpolate(coarse_edge[None, None].float(), size, mode="nearest")[0, 0] > 0
+    trust = torch.where(ramp, RAMP_WEIGHT, 1.0)
     rows, columns = edge.nonzero(as_tuple=True)
     result = smooth.clone()
     for start in range(0, len(rows), CHUNK):
         r, c = rows[start : start + CHUNK], columns[start : start + CHUNK]
-        result[r, c] = _weighted_median_at(r, c, log_depth, coarse_photo, photo)
+        result[r, c] = _weighted_median_at(r, c, log_depth, trust, coarse_photo, photo)
     return result
 
 
@@ -51,20 +55,22 @@ def resize_map(values: Float[Tensor, "h w"], size: tuple[int, int] | torch.Size)
     return F.interpolate(values[None, None], tuple(size), mode="bilinear", align_corners=False)[0, 0]
 
 
-def _edges(log_depth: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
-    """Coarse pixels whose 3x3 surroundings leave the plane through them by more than ``EDGE_LOG_STEP``."""
-    padded = F.pad(log_depth[None, None], (1, 1, 1, 1), mode="replicate")
-    bend = torch.zeros_like(log_depth)
-    for dim in (2, 3):
-        inner = padded.narrow(5 - dim, 1, log_depth.shape[3 - dim])
-        size = log_depth.shape[dim - 2]
-        left, middle, right = (inner.narrow(dim, i, size) for i in (0, 1, 2))
-        bend = torch.maximum(bend, (left + right - 2 * middle)[0, 0].abs())
-    return F.max_pool2d((bend > EDGE_LOG_STEP)[None, None].float(), 3, 1, 1)[0, 0] > 0
+def _edges_and_ramps(log_depth: Float[Tensor, "h w"]) -> tuple[Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
+    """Where depth leaves its plane by more than ``EDGE_LOG_STEP``, a pixel wider; and pixels half-way up a step."""
+    edge = torch.zeros_like(log_depth, dtype=torch.bool)
+    ramp = edge.clone()
+    for dim in (0, 1):
+        step = log_depth.diff(dim=dim)
+        size = step.shape[dim] - 1
+        before, after = step.narrow(dim, 0, size), step.narrow(dim, 1, size)
+        edge.narrow(dim, 1, size).logical_or_((after - before).abs() > EDGE_LOG_STEP)
+        both = torch.minimum(before.abs(), after.abs()) > EDGE_LOG_STEP
+        ramp.narrow(dim, 1, size).logical_or_(both & (before * after > 0))
+    return F.max_pool2d(edge[None, None].float(), 3, 1, 1)[0, 0] > 0, ramp
 
 
 def _weighted_median_at(
-    rows: Tensor, columns: Tensor, log_depth: Tensor, coarse_photo: Tensor, photo: Tensor
+    rows: Tensor, columns: Tensor, log_depth: Tensor, trust: Tensor, coarse_photo: Tensor, photo: Tensor
 ) -> Float[Tensor, "n"]:
     h, w = log_depth.shape
     y = (rows + 0.5) * (h / photo.shape[0]) - 0.5
@@ -76,6 +82,7 @@ def _weighted_median_at(
     distance = (near_y - y[:, None]).square() + (near_x - x[:, None]).square()
     colour = (coarse_photo[near_y, near_x] - photo[rows, columns][:, None]).square().sum(-1)
     weight = torch.exp(-0.5 * distance / SPACE_SIGMA**2 - 0.5 * colour / COLOUR_SIGMA**2) + 1e-6
+    weight = weight * trust[near_y, near_x]
     candidates, order = log_depth[near_y, near_x].sort(dim=1)
     cumulative = weight.gather(1, order).cumsum(1)
     middle = (cumulative < 0.5 * cumulative[:, -1:]).sum(1, keepdim=True)

@@ -38,4 +38,15 @@ class TinyWorld:
             depth[hit], colour[hit] = enter[hit], rng.uniform(0, 1, 3)
         far = torch.from_numpy(np.isinf(depth))
         known = np.where(np.isinf(depth), 0, depth).astype(np.float32)
-        return DepthFrame(torch.from_numpy(colour).float(), torch.from_numpy(known), far, float(focal), str(index))
+        return DepthFrame(
+            torch.from_numpy(colour).float(), torch.from_numpy(known), far, float(focal), str(index)
+        )
+
+
+def fake_features(images: torch.Tensor, *, layers: tuple[int, ...] = (3, 6, 9, 12)) -> list[torch.Tensor]:
+    """Stands in for DINOv2: random projections of each patch's pixels, the same ones every time."""
+    b, h, w, _ = images.shape
+    patches = images.reshape(b, h // 14, 14, w // 14, 14, 3).permute(0, 1, 3, 2, 4, 5).flatten(3)
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.randn(len(layers), patches.shape[-1], 384, generator=generator) / 14
+    return [torch.tanh((patches - 0.5) @ matrix) for matrix in basis]

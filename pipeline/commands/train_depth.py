@@ -1,0 +1,98 @@
+"""``cosmorama train depth``: train the depth head on a synthetic world."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from ..depth.training import DepthTraining
+
+
+@dataclass(frozen=True)
+class TrainDepth:
+    """Train the depth head; killed and started again, it goes on where it was.
+
+    The CPU preset computes the frozen features of every frame once, keeps them in OUT/features and trains on them. The
+    GPU preset crops, degrades and encodes frames afresh in every step. OUT gets config.json, curve.jsonl (validation),
+    metrics.jsonl (training), checkpoint.safetensors and head.safetensors.
+    """
+
+    data: Path
+    """Folder of ``cosmorama train world``, or of features cached before."""
+    out: Path
+    """Folder of the run."""
+    preset: Literal["cpu", "gpu"] = "cpu"
+    """cpu: 6,000 steps of 16 cached frames. gpu: 40,000 steps of 64 fresh frames."""
+    steps: int | None = None
+    """Optimiser steps in all; default by preset."""
+    batch_size: int | None = None
+    """Frames per step; default by preset."""
+    learning_rate: float | None = None
+    """Default by preset."""
+    variants: Annotated[int, tyro.conf.arg(help="Crops per frame in the feature cache.")] = 1
+    validation_share: float = 0.05
+    """The last part of the frames, never trained on."""
+    initial: Path | None = None
+    """A head.safetensors to start from."""
+    stop_after: int | None = None
+    """End this leg after so many steps, for going on later."""
+    device: str | None = None
+    """cpu, cuda; default by preset."""
+    threads: int | None = None
+    """CPU threads; default all."""
+    seed: int = 0
+
+    def run(self) -> None:
+        """Train."""
+        import torch
+
+        from ..depth.sources import cached_source, is_feature_cache, live_source
+        from ..depth.training import train_depth_head
+        from ..training.checkpoints import load_weights
+        from ..training.processes import join_processes
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        config = self._config()
+        initial = load_weights(self.initial)[1] if self.initial else None
+        with join_processes(self.device or ("cuda" if self.preset == "gpu" else "cpu")) as processes:
+            if self.preset == "gpu" and not is_feature_cache(self.data):
+                source = live_source(
+                    self.data, config, validation_share=self.validation_share, device=processes.device
+                )
+            else:
+                source = cached_source(
+                    self.data, self.out / "features", config, variants=self.variants,
+                    validation_share=self.validation_share, seed=self.seed, on_progress=_print_features,
+                )  # fmt: skip
+            train_depth_head(
+                *source, config, out=self.out, processes=processes, initial=initial,
+                on_progress=_print if processes.is_main else None,
+            )  # fmt: skip
+
+    def _config(self) -> DepthTraining:
+        from ..depth.training import PRESETS
+
+        base = PRESETS[self.preset]
+        loop = replace(
+            base.loop,
+            steps=self.steps or base.loop.steps,
+            learning_rate=self.learning_rate or base.loop.learning_rate,
+            stop_after=self.stop_after,
+            seed=self.seed,
+        )
+        return replace(base, loop=loop, batch_size=self.batch_size or base.batch_size)
+
+
+def _print(done: int, total: int, **scalars: object) -> None:
+    print(json.dumps({"step": done, "of": total, **scalars}), file=sys.stderr, flush=True)
+
+
+def _print_features(done: int, total: int) -> None:
+    print(json.dumps({"features": done, "of": total}), file=sys.stderr, flush=True)

@@ -1,0 +1,83 @@
+"""Where training batches come from: a folder of rendered frames or of cached features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from .features import Batch, FeatureCache, Frames, cache_features
+from .frames import DepthFrame, open_frames
+from .training import DepthTraining, cached_batches, live_batches
+
+Source = tuple[Callable[[torch.Generator], Batch], list[Callable[[], Batch]]]
+"""Draws a training batch; the validation batches."""
+VALIDATION_SEED = 1
+TRAIN, VALIDATION = "train", "validation"
+
+
+class Subset:
+    """A run of consecutive frames."""
+
+    def __init__(self, frames: Frames, start: int, stop: int) -> None:
+        self.frames, self.start, self.stop = frames, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> DepthFrame:
+        return self.frames[self.start + index]
+
+
+def is_feature_cache(folder: Path) -> bool:
+    """Whether the folder holds features made by ``cached_source`` or ``cache_features``."""
+    return (folder / TRAIN).is_dir() and (folder / VALIDATION).is_dir()
+
+
+def cached_source(
+    data: Path,
+    features: Path,
+    config: DepthTraining,
+    *,
+    variants: int = 1,
+    validation_share: float = 0.05,
+    seed: int = 0,
+    on_progress: Callable[..., None] | None = None,
+) -> Source:
+    """Features from ``data`` if it holds some, else computed once from its frames into ``features``."""
+    if not is_feature_cache(data):
+        train, validation = split(open_frames(data), validation_share)
+        layers = config.head.layers
+        cache_features(
+            validation, features / VALIDATION, layers=layers, augment=False, seed=VALIDATION_SEED,
+            on_progress=on_progress,
+        )  # fmt: skip
+        cache_features(
+            train, features / TRAIN, layers=layers, variants=variants, seed=seed, on_progress=on_progress
+        )
+        data = features
+    held_out = FeatureCache(data / VALIDATION).batches(config.batch_size)
+    return cached_batches(FeatureCache(data / TRAIN), config.batch_size), held_out
+
+
+def live_source(
+    data: Path, config: DepthTraining, *, validation_share: float, device: torch.device
+) -> Source:
+    """Fresh crops, degradations and features in every step."""
+    train, validation = split(open_frames(data), validation_share)
+    size, layers = config.batch_size, config.head.layers
+    plain = live_batches(validation, batch_size=size, layers=layers, device=device, augment=False)
+
+    def read(index: int) -> Batch:
+        return plain(torch.Generator().manual_seed(index))
+
+    held_out = [lambda i=i: read(i) for i in range(config.validation_batches)]
+    return live_batches(train, batch_size=size, layers=layers, device=device), held_out
+
+
+def split(frames: Frames, validation_share: float) -> tuple[Subset, Subset]:
+    """First part to train on, last part to validate on (frames of a scene are neighbours)."""
+    count = len(frames)
+    held_out = min(count - 1, max(1, round(validation_share * count)))
+    return Subset(frames, 0, count - held_out), Subset(frames, count - held_out, count)

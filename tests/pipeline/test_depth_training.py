@@ -1,0 +1,207 @@
+"""Losses, the feature cache and a resumed run, on a tiny world with stand-in features."""
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cosmorama.pipeline.depth import features as features_module
+from cosmorama.pipeline.depth import training as training_module
+from cosmorama.pipeline.depth.augment import make_sample
+from cosmorama.pipeline.depth.features import FeatureCache, cache_features, decode_batch, encode_sample
+from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput, normalised_focal
+from cosmorama.pipeline.depth.losses import depth_loss, gradient_loss
+from cosmorama.pipeline.depth.training import DepthTraining, cached_batches, live_batches, train_depth_head
+from cosmorama.pipeline.training.loop import LoopConfig
+from cosmorama.pipeline.training.processes import Processes
+from cosmorama.reconstruct.errors import InputError
+
+_spec = importlib.util.spec_from_file_location("depth_world", Path(__file__).with_name("depth_world.py"))
+assert _spec is not None
+assert _spec.loader is not None
+depth_world = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(depth_world)
+
+HEAD = HeadConfig(channels=(16, 16, 8, 8), image_channels=(8, 8, 4), blocks=1)
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features_module, "dinov2_features", depth_world.fake_features)
+    monkeypatch.setattr(training_module, "dinov2_features", depth_world.fake_features)
+
+
+def _config(steps: int, stop_after: int | None = None) -> DepthTraining:
+    loop = LoopConfig(
+        steps=steps,
+        learning_rate=1e-3,
+        warmup_steps=5,
+        ema_decay=0.9,
+        checkpoint_every=4,
+        log_every=2,
+        stop_after=stop_after,
+    )
+    return DepthTraining(head=HEAD, loop=loop, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> FeatureCache:
+    folder = tmp_path_factory.mktemp("features")
+    original, features_module.dinov2_features = features_module.dinov2_features, depth_world.fake_features
+    cache_features(depth_world.TinyWorld(24), folder, grids=((4, 5), (5, 5)), shard_size=8)
+    features_module.dinov2_features = original
+    return FeatureCache(folder)
+
+
+def test_sample_of_a_ground_plane_is_canonical() -> None:
+    """A crop changes focal length per size and the picture, and the truth follows: back in metres it is the same."""
+    frame = depth_world.TinyWorld(1)[0]
+    sample = make_sample(frame, (6, 8), torch.Generator().manual_seed(0), augment=False)
+    height, width = frame.depth_m.shape
+    metres = sample.log_depth.exp() * normalised_focal(frame.focal_px, width, height)
+    rows = ((torch.arange(48) + 0.5) * height / 48).long()
+    columns = ((torch.arange(64) + 0.5) * width / 64).long()
+    truth = frame.depth_m[rows][:, columns]
+    assert sample.photo.shape == (84, 112, 3)
+    assert torch.allclose(metres[sample.valid], truth[sample.valid], rtol=1e-4)
+    assert torch.equal(sample.far, frame.far[rows][:, columns])
+    assert not (sample.valid & sample.far).any()
+
+
+def test_augmented_crop_keeps_metric_depth() -> None:
+    """Cropping to a part s of the frame divides canonical depth by 1 / s: nothing gets nearer by cropping."""
+    frame = depth_world.TinyWorld(1)[0]
+    for seed in range(4):
+        sample = make_sample(frame, (6, 8), torch.Generator().manual_seed(seed))
+        found = sample.log_depth[sample.valid].exp()
+        low, high = frame.depth_m[frame.depth_m > 0].min(), frame.depth_m.max()
+        focals = [normalised_focal(frame.focal_px, round(80 * s), round(60 * s)) for s in (0.65, 1.0)]
+        assert found.min() * focals[0] >= low * 0.99
+        assert found.max() * focals[1] <= high * 1.01
+        assert sample.photo.min() >= 0
+        assert sample.photo.max() <= 1
+
+
+def test_features_survive_the_cache() -> None:
+    sample = make_sample(depth_world.TinyWorld(1)[0], (4, 5), torch.Generator().manual_seed(1))
+    batch = decode_batch([encode_sample(sample, (3, 6, 9, 12))])
+    exact = depth_world.fake_features(sample.photo[None])
+    for found, true in zip(batch.features, exact, strict=True):
+        assert (found - true).abs().max() < 0.006 * true.abs().max()
+    assert torch.equal(batch.valid[0], sample.valid)
+    assert torch.equal(batch.far[0], sample.far)
+    assert (batch.log_depth[0] - sample.log_depth).abs().max() < 0.003
+
+
+def test_cache_goes_on_where_it_was(tmp_path: Path) -> None:
+    world = depth_world.TinyWorld(10)
+    cache_features(world, tmp_path, grids=((4, 5),), shard_size=4)
+    first = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert sorted(first) == [f"shard-0000{i}.safetensors" for i in range(3)]
+    (tmp_path / "shard-00001.safetensors").unlink()
+    cache_features(world, tmp_path, grids=((4, 5),), shard_size=4)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == first
+
+
+def test_empty_cache_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no shards"):
+        FeatureCache(tmp_path)
+
+
+def test_every_batch_has_one_grid(cache: FeatureCache) -> None:
+    assert len(cache) == 24
+    generator = torch.Generator().manual_seed(0)
+    shapes = {tuple(cache.sample(4, generator).photo.shape) for _ in range(12)}
+    assert shapes == {(4, 32, 40, 3), (4, 40, 40, 3)}
+    assert sum(len(read().photo) for read in cache.batches(5)) == 24
+
+
+def test_gradient_loss_against_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    r, v = torch.randn(1, 4, 6, generator=generator), torch.rand(1, 4, 6, generator=generator) > 0.2
+    total = 0.0
+    for step in (1, 2):
+        for dy, dx in ((step, 0), (0, step)):
+            pairs = [
+                abs((r[0, y + dy, x + dx] - r[0, y, x]).item())
+                for y in range(0, 4 - dy, step)
+                for x in range(0, 6 - dx, step)
+                if v[0, y, x] and v[0, y + dy, x + dx]
+            ]
+            total += sum(pairs) / max(1, len(pairs))
+    assert gradient_loss(r, v, scales=2).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_loss_of_the_truth_and_of_a_shift() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(2, 16, 24, generator=generator)
+    valid = torch.rand(2, 16, 24, generator=generator) > 0.3
+    far = ~valid & (torch.rand(2, 16, 24, generator=generator) > 0.5)
+    zeros = torch.zeros_like(truth)
+    _, exact = depth_loss(HeadOutput(truth, zeros, 20 * far.float() - 10), truth, valid, far)
+    _, shifted = depth_loss(HeadOutput(truth + 0.7, zeros, zeros), truth, valid, far)
+    assert all(
+        exact[name].item() == pytest.approx(0, abs=1e-4) for name in ("shape", "scale", "gradient", "far")
+    )
+    assert shifted["shape"].item() == pytest.approx(0, abs=1e-5)
+    assert shifted["scale"].item() == pytest.approx(0.7, rel=1e-4)
+
+
+def test_confidence_does_not_pull_on_depth() -> None:
+    log_depth = torch.zeros(1, 8, 8, requires_grad=True)
+    log_scale = torch.zeros(1, 8, 8, requires_grad=True)
+    valid = torch.ones(1, 8, 8, dtype=torch.bool)
+    _, parts = depth_loss(
+        HeadOutput(log_depth, log_scale, torch.zeros(1, 8, 8)), torch.ones(1, 8, 8), valid, ~valid
+    )
+    parts["likelihood"].backward()
+    assert log_depth.grad is None
+    assert log_scale.grad is not None
+    assert log_scale.grad.abs().sum() == 0
+
+
+def test_head_starts_from_a_constant_and_has_the_stated_size() -> None:
+    torch.manual_seed(0)
+    head = DepthHead().eval()
+    assert sum(p.numel() for p in head.parameters()) < 5_000_000
+    photo = torch.rand(1, 56, 70, 3)
+    output = head(depth_world.fake_features(photo), torch.rand(1, 32, 40, 3))
+    assert output.log_depth.shape == (1, 32, 40)
+    assert output.log_depth.std() < 0.2
+
+
+def test_training_learns_and_resumes_with_the_same_curve(cache: FeatureCache, tmp_path: Path) -> None:
+    validation = cache.batches(8)
+    straight = train_depth_head(
+        cached_batches(cache, 4), validation, _config(24), out=tmp_path / "a", processes=ALONE
+    )
+    for leg in (6, 18):
+        resumed = train_depth_head(
+            cached_batches(cache, 4),
+            validation,
+            _config(24, stop_after=leg),
+            out=tmp_path / "b",
+            processes=ALONE,
+        )
+    for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    curves = [
+        [json.loads(line) for line in (tmp_path / run / "curve.jsonl").read_text().splitlines()]
+        for run in "ab"
+    ]
+    assert [row for row in curves[1] if row["step"] != 6] == curves[0]
+    assert curves[0][-1]["median_absrel"] < curves[0][0]["median_absrel"]
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["batch_size"] == 4
+
+
+def test_live_batches_have_the_cache_form() -> None:
+    device = torch.device("cpu")
+    batch_at = live_batches(depth_world.TinyWorld(3), batch_size=2, layers=(3, 6, 9, 12), device=device)
+    one, again = (batch_at(torch.Generator().manual_seed(5)) for _ in range(2))
+    head = DepthHead(replace(HEAD, feature_dropout=0.0))
+    assert head(one.features, one.photo).log_depth.shape == one.log_depth.shape
+    assert torch.equal(one.photo, again.photo)
