@@ -5,7 +5,7 @@ photo -> depth -> splats -> views of what was hidden, folded in -> refined on al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -196,9 +196,12 @@ def refine(
     if watcher.cancelled:
         return growth.gaussians
 
-    def progress(done: int, total: int, *, psnr: float, **details: object) -> bool:
+    def progress(
+        done: int, total: int, *, psnr: float, gaussians: Callable[[], Gaussians], **_: object
+    ) -> bool:
         advance(done, total, psnr=psnr)
         watcher.psnr(psnr, done)
+        watcher.update(gaussians())
         return watcher.cancelled
 
     result = fit_gaussians(
