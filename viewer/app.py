@@ -141,9 +141,9 @@ class Viewer:
             dark_mode=True,
             show_logo=False,
             show_share_button=False,
-            control_layout="collapsible",
             control_width="small",
         )
+        server.gui.main_panel.dock_right()
         _refuse_viser_uploads(server.gui)
         return server
 

@@ -10,6 +10,7 @@ import base64
 import gzip
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,7 @@ def build_page(scene: Scene, title: str, sh_degree: int) -> bytes:
         "HEADER": json.dumps(header).replace("<", "\\u003c").encode(),
         "PAYLOAD": payload,
     }
-    template = _static("share.html")
-    for name, content in parts.items():
-        before, marker, after = template.partition(b"{{" + name.encode() + b"}}")
-        assert marker, name
-        template = before + content + after
-    return template
+    return re.sub(rb"{{([A-Z]+)}}", lambda match: parts[match[1].decode()], _static("share.html"))
 
 
 def _view(stage: Stage) -> dict[str, Any]:

@@ -162,6 +162,7 @@ class LiveSession:
         """End the viewer."""
         self._closed = True
         self._wake.set()
+        self._thread.join(timeout=5)
         self.viewer.stop()
 
     def _show(self, scene: Scene) -> None:
@@ -182,7 +183,7 @@ class LiveSession:
 
     def _run_pending(self) -> bool:
         with self._lock:
-            calls, self._pending = self._pending, {}
+            calls, self._pending = ({} if self._closed else self._pending), {}
         for call in calls.values():
             call()
         return bool(calls)

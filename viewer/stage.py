@@ -56,11 +56,11 @@ def median_depth(gaussians: Gaussians, camera: Cameras) -> float:
     pixels, depth = camera.project(means[None])
     pixels, depth = pixels[0], depth[0]
     size = pixels.new_tensor([camera.width, camera.height])
-    seen = (depth > 1e-6) & ((pixels >= 0) & (pixels <= size)).all(-1)
+    seen = (depth > 1e-9) & ((pixels >= 0) & (pixels <= size)).all(-1)
     if bool(seen.any()):
         return float(depth[seen].median())
     reach = (means - camera.positions).norm(dim=-1)
-    return max(float(reach.median()), 1e-6) if len(reach) else TYPICAL_DISTANCE
+    return max(float(reach.median()), 1e-9) if len(reach) else TYPICAL_DISTANCE
 
 
 def default_home(gaussians: Gaussians, up: Float[Tensor, "3"]) -> Cameras:
@@ -70,7 +70,7 @@ def default_home(gaussians: Gaussians, up: Float[Tensor, "3"]) -> Cameras:
         means = torch.zeros(1, 3)
     low, high = torch.quantile(means, torch.tensor([0.02, 0.98]), dim=0)
     centre = (low + high) / 2
-    radius = max(float(torch.quantile((means - centre).norm(dim=-1), 0.95)), 1e-3)
+    radius = max(float(torch.quantile((means - centre).norm(dim=-1), 0.95)), 1e-9)
     side = torch.eye(3)[int(up.abs().argmin())]
     back = torch.nn.functional.normalize(torch.linalg.cross(side, up), dim=0)
     position = centre + radius * (2.5 * back + 0.4 * up)

@@ -223,7 +223,9 @@
     if (now - reported > 1000) { reported = now; report(); }
     if (!v?.cameraControl || !v.camera) return;
     if (v.cameraControl !== adopted) v.cameraControl = adopted = adopt(v.cameraControl);
-    if (!config.flying) { placePivot(adopted); setDrag(adopted); stand(adopted, seconds); }
+    placePivot(adopted);
+    setDrag(adopted);
+    stand(adopted, seconds);
     drawMap();
   }
   requestAnimationFrame(frame);

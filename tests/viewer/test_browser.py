@@ -1,0 +1,223 @@
+"""The viewer and the shared page in a real browser."""
+
+import base64
+import io
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cosmorama.reconstruct.cameras import Cameras
+from cosmorama.reconstruct.files import write_splats
+from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
+from cosmorama.reconstruct.scene import Scene
+from cosmorama.reconstruct.transforms_json import images_from_cameras
+from cosmorama.viewer import LiveSession, Viewer, write_html
+from cosmorama.viewer.modes import FRAMES, SPLATS
+from cosmorama.viewer.render import render_rgb8
+
+
+def psnr(a, b):
+    return -10 * np.log10(np.mean((a / 255.0 - b / 255.0) ** 2))
+
+
+def wait_until(condition, seconds=90.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def canvas_pixels(page):
+    url = page.evaluate("(window.__viserMutable?.canvas ?? document.getElementById('view')).toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
+
+
+@contextmanager
+def serving(scene, **options):
+    viewer = Viewer(scene, port=0, **options)
+    try:
+        yield viewer
+    finally:
+        viewer.stop()
+
+
+def visit(page, viewer):
+    known = set(map(id, viewer.sessions()))
+    page.goto(viewer.url)
+    wait_until(lambda: any(id(s) not in known for s in viewer.sessions()))
+    session = next(s for s in viewer.sessions() if id(s) not in known)
+    wait_until(lambda: session.painter._shown is not None)
+    page.wait_for_selector("#cosmorama-config", state="attached")
+    return session
+
+
+def agreement(page, session):
+    """PSNR between what the browser shows and our own picture from the camera that it reports."""
+    camera = session.painter.camera()
+    shown = canvas_pixels(page)
+    if shown.shape[:2] != (camera.height, camera.width):
+        return 0.0
+    return psnr(shown, render_rgb8(session.gaussians, camera))
+
+
+def test_splats_appear_as_we_render_them_and_keys_walk(page, scene):
+    with serving(scene) as viewer:
+        session = visit(page, viewer)
+        session.want_mode(SPLATS)
+        wait_until(lambda: agreement(page, session) > 20)
+        home = session.painter.camera().positions[0].clone()
+        torch.testing.assert_close(home, torch.zeros(3), atol=0.01, rtol=0)
+        page.keyboard.down("w")
+        wait_until(lambda: float(session.painter.camera().positions[0, 2]) > 0.3)
+        page.keyboard.up("w")
+        wait_until(lambda: agreement(page, session) > 20)
+        page.keyboard.press("?")
+        assert page.locator("#cosmorama-help").is_visible()
+        page.keyboard.press("?")
+        page.keyboard.press("h")
+        wait_until(lambda: float(session.painter.camera().positions[0].norm()) < 0.05)
+        session.want_mode(FRAMES)
+        wait_until(lambda: session.painter._shown.mode == FRAMES and session.painter._shown.sharp)
+        wait_until(lambda: agreement(page, session) > 20)
+        assert "rendered here" in session.mode_text
+
+
+def test_the_timeline_plays_and_uploads_open(page, moving_scene, tmp_path, make_gaussians):
+    with serving(moving_scene) as viewer:
+        session = visit(page, viewer)
+        before = canvas_pixels(page)
+        page.keyboard.press("p")
+        wait_until(lambda: 0.25 < session.time < 0.95)
+        page.keyboard.press("p")
+        wait_until(lambda: not session.playback.playing)
+        wait_until(lambda: agreement(page, session) > 20)
+        assert psnr(before, canvas_pixels(page)) < 25
+        write_splats(tmp_path / "other.ply", make_gaussians(77))
+        page.get_by_role("tab", name="Files").click()
+        page.set_input_files("#cosmorama-open", tmp_path / "other.ply")
+        wait_until(lambda: len(session.scene.gaussians) == 77)
+        assert session.scene.motion is None
+        (tmp_path / "bad.ply").write_bytes(b"not a ply")
+        page.set_input_files("#cosmorama-open", tmp_path / "bad.ply")
+        page.wait_for_function("document.getElementById('cosmorama-note').textContent.includes('bad.ply')")
+        wait_until(lambda: "Opening" not in page.locator("#cosmorama-note").text_content())
+        assert len(session.scene.gaussians) == 77
+
+
+def test_two_viewers_do_not_disturb_each_other(browser, page, scene):
+    with serving(scene) as viewer:
+        first = visit(page, viewer)
+        other = browser.new_page(viewport={"width": 500, "height": 300})
+        second = visit(other, viewer)
+        page.get_by_role("tab", name="Edit").click()
+        page.get_by_role("button", name="Delete faint").click()
+        wait_until(lambda: len(first.scene.gaussians) < 4000)
+        page.keyboard.press("Escape")
+        page.keyboard.press("Control+z")
+        wait_until(lambda: len(first.scene.gaussians) == 4000)
+        other.keyboard.down("s")
+        wait_until(lambda: float(second.painter.camera().positions[0, 2]) < -0.2)
+        assert float(first.painter.camera().positions[0].norm()) < 0.05
+        other.close()
+        wait_until(lambda: len(viewer.sessions()) == 1)
+
+
+def test_a_wrong_token_shows_nothing(page, scene):
+    with serving(scene, token="right0right0right") as viewer:
+        answer = page.goto(viewer.url.replace("right0", "wrong0"))
+        assert answer.status == 403
+        assert "token" in page.content()
+        visit(page, viewer)
+
+
+def test_a_growing_scene_is_shown_and_can_be_cancelled(page, scene):
+    live = LiveSession(port=0)
+    try:
+        page.goto(live.url)
+        live.photo(torch.rand(40, 60, 3), scene.views[0])
+        live.stage("Fitting splats", 0.5, "step 10", 60)
+        page.get_by_text("Fitting splats").wait_for()
+        assert live.update(scene.gaussians)
+        assert not live.update(scene.gaussians)  # too soon after the first
+        wait_until(lambda: any(len(s.scene.gaussians) == 4000 for s in live.viewer.sessions()))
+        page.get_by_role("button", name="Cancel").click()
+        wait_until(lambda: live.cancelled)
+        live.finish(scene, "Stopped early")
+        page.get_by_text("Stopped early").wait_for()
+    finally:
+        live.close()
+
+
+def draw_shared(page):
+    return canvas_pixels(page).astype(int)
+
+
+def open_shared(page, path):
+    page.goto(path.as_uri())
+    page.wait_for_function("window.cosmorama && cosmorama.state.drawn > 0")
+
+
+def test_the_shared_file_agrees_with_our_render(page, scene, tmp_path):
+    write_html(tmp_path / "scene.html", scene)
+    open_shared(page, tmp_path / "scene.html")
+    page.evaluate("cosmorama.walk(0.3, 0.1, 0.8); cosmorama.look(0.2, -0.1)")
+    page.wait_for_function("!cosmorama.state.dirty")
+    shown = canvas_pixels(page)
+    rotation, eye, tan = page.evaluate(
+        "[Array.from(cosmorama.camera.rotation), cosmorama.camera.eye, cosmorama.camera.tanHalf]"
+    )
+    pose = torch.eye(4)
+    pose[:3, :3], pose[:3, 3] = torch.tensor(rotation).reshape(3, 3).T, torch.tensor(eye)
+    height, width = shown.shape[:2]
+    k = torch.tensor([[width / 2 / tan[0], 0, width / 2], [0, height / 2 / tan[1], height / 2], [0, 0, 1]])
+    ours = render_rgb8(scene.gaussians, Cameras(pose[None], k[None], width, height))
+    assert psnr(shown, ours) > 35
+
+
+def test_the_shared_file_sorts_by_depth_and_plays(page, moving_scene, make_camera, tmp_path):
+    sheets = []
+    for z, rgb in ((5.0, [0.0, 0, 1]), (3.0, [1.0, 0, 0]), (4.0, [0.0, 1, 0])):  # blue is last, red first
+        centre, size = torch.tensor([[0.0, 0, z]]), torch.tensor([0.6])
+        sheets.append(gaussians_from_points(centre, torch.tensor([rgb]), size, opacity=0.95))
+    write_html(
+        tmp_path / "order.html", Scene(cat_gaussians(sheets), views=images_from_cameras(make_camera()))
+    )
+    open_shared(page, tmp_path / "order.html")
+    front = draw_shared(page)[150, 280]
+    page.evaluate("cosmorama.walk(0, 0, 8); cosmorama.look(Math.PI, 0)")  # behind them, looking back
+    page.wait_for_function("!cosmorama.state.dirty")
+    back = draw_shared(page)[150, 280]
+    assert front[0] > 200 > 60 > front[2]
+    assert back[2] > 200 > 60 > back[0]
+
+    write_html(tmp_path / "moving.html", moving_scene)
+    open_shared(page, tmp_path / "moving.html")
+    page.evaluate("cosmorama.setPlaying(false); cosmorama.setTime(0.5)")
+    page.wait_for_function("!cosmorama.state.dirty")
+    shown = canvas_pixels(page)
+    tan = page.evaluate("cosmorama.camera.tanHalf")
+    height, width = shown.shape[:2]
+    k = torch.tensor([[width / 2 / tan[0], 0, width / 2], [0, height / 2 / tan[1], height / 2], [0, 0, 1]])
+    half_way = Cameras(torch.eye(4)[None], k[None], width, height)
+    assert psnr(shown, render_rgb8(moving_scene.at(0.5), half_way)) > 32
+    page.keyboard.press(" ")
+    page.wait_for_function("cosmorama.state.time > 0.6 || cosmorama.state.time < 0.4")
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example"])
+def test_a_foreign_page_cannot_reach_the_viewer(page, scene, origin):
+    with serving(scene) as viewer:
+        page.route(f"{origin}/*", lambda route: route.fulfill(body="<html></html>", content_type="text/html"))
+        page.goto(f"{origin}/")
+        address = viewer.url.replace("http", "ws")
+        outcome = page.evaluate(
+            "u => new Promise(r => { const s = new WebSocket(u, ['viser-v1.1.1']);"
+            " s.onopen = () => r('open'); s.onerror = () => r('refused'); })",
+            address,
+        )
+        assert outcome == "refused"
+        assert not viewer.sessions()

@@ -1,0 +1,62 @@
+import torch
+
+from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
+from cosmorama.viewer.ground import estimate_ground, map_from_above
+
+UP = torch.tensor([0.0, -1.0, 0.0])
+EYE = torch.tensor([0.0, -1.6, 0.0])
+
+
+def room():
+    """A floor at height 0 that rises to 1 for x > 2, a table, a ceiling, and a few floaters below the floor."""
+    g = torch.Generator().manual_seed(0)
+    n = 40_000
+    x, z = torch.rand(2, n, generator=g) * 8 - 4
+    y = -(x > 2).float()
+    floor = torch.stack([x, y, z], -1)
+    table = torch.rand(3000, 3, generator=g) * torch.tensor([1.0, 0.02, 1.0]) + torch.tensor(
+        [-3.0, -0.8, 1.0]
+    )
+    ceiling = floor[:5000] * torch.tensor([1.0, 0.0, 1.0]) - torch.tensor([0.0, 3.0, 0.0])
+    floaters = torch.rand(3, 3, generator=g) + torch.tensor([-1.0, 3.0, -1.0])
+    points = torch.cat([floor, table, ceiling, floaters])
+    fog = torch.rand(5000, 3, generator=g) * 4 + torch.tensor([0, 1.0, 0])
+    return cat_gaussians([coloured(points, [1.0, 0, 0], 0.9), coloured(fog, [1.0, 1, 1], 0.1)])
+
+
+def coloured(points, rgb, opacity):
+    n = len(points)
+    return gaussians_from_points(
+        points, torch.tensor([rgb]).repeat(n, 1), torch.full((n,), 0.02), opacity=opacity
+    )
+
+
+def test_heights_follow_the_floor_and_ignore_ceiling_floaters_and_fog():
+    ground = estimate_ground(room(), UP, EYE)
+    assert ground is not None
+    places = torch.tensor([[0.0, 0, 0], [-3.5, 0, -3.5], [3.5, 0, 3.0], [3.0, 0, -3.0], [-2.5, 0, 1.5]])
+    heights = ground.at(places)
+    assert (heights - torch.tensor([0.0, 0.0, 1.0, 1.0, 0.0])).abs().max() < 0.1
+    assert ground.at(torch.tensor([[100.0, 0, 0]])).isfinite().all()
+    assert not ground.heights.isnan().any()
+
+
+def test_too_few_splats_have_no_ground():
+    few = gaussians_from_points(torch.rand(5, 3), torch.rand(5, 3), torch.full((5,), 0.1), opacity=0.9)
+    assert estimate_ground(few, UP, EYE) is None
+
+
+def test_the_map_shows_the_floor_from_above_the_right_way_round():
+    splats = room()
+    ground = estimate_ground(splats, UP, EYE)
+    assert ground is not None
+    assert torch.allclose(torch.linalg.cross(ground.axes[0], ground.axes[1]), UP, atol=1e-6)
+    marked = coloured(torch.tensor([[-3.9, 0.0, -3.9]]).repeat(500, 1), [0.0, 1, 0], 0.9)
+    picture = map_from_above(cat_gaussians([splats, marked]), ground, 2.0, pixels=64)
+    assert (picture[..., 3] > 0).mean() > 0.6
+    greenest = (picture[..., 1].astype(int) - picture[..., 0]).argmax()
+    row, column = divmod(int(greenest), 64)
+    offset = torch.tensor([-3.9, 0.0, -3.9]) - ground.origin
+    across, along = (offset @ ground.axes.T / ground.size * 64).tolist()
+    assert abs(column - across) <= 1
+    assert abs((63 - row) - along) <= 1

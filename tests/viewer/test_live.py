@@ -1,0 +1,72 @@
+import threading
+
+import pytest
+import torch
+
+from cosmorama.reconstruct.errors import InputError
+from cosmorama.viewer import LiveSession
+from cosmorama.viewer.panels.live import about
+
+
+@pytest.fixture
+def live():
+    session = LiveSession(port=0)
+    yield session
+    session.close()
+
+
+def test_updates_are_copies_and_not_too_many(live, scene):
+    growing = type(scene.gaussians)(**{k: v.clone() for k, v in scene.gaussians.tensors().items()})
+    assert live.update(growing)
+    growing.means.fill_(7.0)  # the optimiser goes on
+    assert not any(live.update(growing) for _ in range(100))
+    live.flush()
+    torch.testing.assert_close(live.viewer.scene.gaussians.means, scene.gaussians.means)
+
+
+def test_many_threads_may_speak_at_once(live, scene):
+    def speak(number):
+        for i in range(30):
+            live.stage(f"Stage {number}", i / 30, "detail", 30 - i)
+            live.psnr(20 + i / 10, i)
+            live.update(scene.gaussians)
+            live.add_view(scene.views[0])
+
+    threads = [threading.Thread(target=speak, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    live.finish(scene)
+    assert live.viewer.scene is scene
+    assert not live.update(scene.gaussians)  # nothing replaces the finished scene
+    assert not live.cancelled
+
+
+def test_every_view_arrives_in_order(live, scene):
+    from dataclasses import replace
+
+    for i in range(12):
+        live.add_view(replace(scene.views[0], width=100 + i))
+    live.flush()
+    assert [v.width for v in live.viewer.scene.views] == [100 + i for i in range(12)]
+
+
+def test_a_picture_that_cannot_be_read_is_left_out(live, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no")
+    live.photo(tmp_path / "x.png")
+    live.depth(torch.zeros(4, 5))
+    live.psnr(float("nan"))
+    live.flush()
+
+
+def test_a_public_live_session_needs_a_token():
+    with pytest.raises(InputError, match="token"):
+        LiveSession(host="0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3, "about 5 s"), (47, "about 45 s"), (100, "about 2 min"), (7200, "about 2.0 h")]
+)
+def test_durations_as_people_say_them(seconds, text):
+    assert about(seconds) == text

@@ -1,0 +1,78 @@
+import asyncio
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from cosmorama.reconstruct.files import write_splats
+from cosmorama.viewer.uploads import Uploads
+
+
+class Connection:
+    """A WebSocket that hands over fixed parts."""
+
+    def __init__(self, query, parts):
+        self.request = SimpleNamespace(path=f"/cosmorama/upload?{query}")
+        self.parts = list(parts)
+        self.sent = []
+
+    async def recv(self):
+        return self.parts.pop(0)
+
+    async def send(self, text):
+        self.sent.append(json.loads(text))
+
+
+class Session:
+    def __init__(self):
+        self.opened = []
+
+    def open(self, scene, name):
+        self.opened.append((scene, name))
+
+
+def upload(query, parts, *, max_bytes=1 << 20):
+    session = Session()
+    connection = Connection(query, parts)
+    uploads = Uploads(lambda key: session if key == "k" else None, max_bytes)
+    asyncio.run(uploads.receive(connection))  # type: ignore[arg-type]
+    return session.opened, connection
+
+
+@pytest.fixture
+def ply(tmp_path, make_gaussians):
+    path = tmp_path / "a.ply"
+    write_splats(path, make_gaussians(20))
+    return path.read_bytes()
+
+
+def test_a_file_in_parts_is_opened(ply):
+    parts = [ply[i : i + 1000] for i in range(0, len(ply), 1000)]
+    opened, connection = upload(f"session=k&name=a.ply&size={len(ply)}", parts)
+    assert connection.sent == [{"ok": True}]
+    assert len(opened[0][0].gaussians) == 20
+    assert opened[0][1] == "a.ply"
+
+
+def test_names_with_folders_lose_them(ply):
+    opened, _ = upload(f"session=k&name=..%2F..%5Cetc%2Fa.ply&size={len(ply)}", [ply])
+    assert opened[0][1] == "a.ply"
+
+
+@pytest.mark.parametrize(
+    ("query", "parts", "reason"),
+    [
+        ("session=x&name=a.ply&size=3", [b"abc"], "reload"),
+        ("session=k&name=a.exe&size=3", [b"abc"], "a.exe"),
+        ("session=k&name=a.ply&size=0", [], "0 bytes"),
+        ("session=k&name=a.ply&size=-1", [], "-1 bytes"),
+        ("session=k&name=a.ply&size=99999999999", [], "at most 1 MiB"),
+        ("session=k&name=a.ply&size=3", [b"abcdef"], "announced"),
+        ("session=k&name=a.ply&size=3", [b"abc"], "a.ply"),
+    ],
+)
+def test_bad_uploads_get_one_clear_line_and_nothing_is_read_on(query, parts, reason):
+    opened, connection = upload(query, parts)
+    assert not opened
+    assert reason in connection.sent[0]["error"]
+    assert "/tmp" not in connection.sent[0]["error"]
