@@ -37,6 +37,12 @@ class Views:
         depths = None if self.depths is None else self.depths[index]
         return Views(self.cameras[index], self.images[index], weights, depths)
 
+    def to(self, device: torch.device | str) -> Views:
+        """The same views on another device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        depths = None if self.depths is None else self.depths.to(device)
+        return Views(self.cameras.to(device), self.images.to(device), weights, depths)
+
 
 def as_float(images: Tensor) -> Float[Tensor, "*c h w 3"]:
     """Bytes as numbers in [0, 1]."""

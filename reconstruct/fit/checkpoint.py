@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
+from ..gaussians import Gaussians
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
@@ -33,6 +34,12 @@ def load_checkpoint(path: Path, *, device: str = "cpu") -> tuple[dict[str, Tenso
             return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a checkpoint of a fit ({error})") from None
+
+
+def splats_in_checkpoint(path: Path) -> Gaussians:
+    """The splats as they were when the checkpoint was written."""
+    tensors, _ = load_checkpoint(path)
+    return Gaussians(**under("splats.value.", tensors))
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Everything that can be chosen about a fit. Times are fractions of the run, so that a run of any length keeps its shape."""
+"""Everything that can be chosen about a fit. Times are fractions of the run: its length does not change its shape."""
 
 from __future__ import annotations
 

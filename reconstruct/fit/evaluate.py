@@ -11,9 +11,8 @@ from torch import Tensor
 from ..gaussians import Gaussians
 from ..losses import ssim
 from ..rasterize import rasterize
+from ..views import Views, as_float
 from .config import FitConfig
-from .pyramid import as_float
-from .result import Views
 
 
 @dataclass(frozen=True)

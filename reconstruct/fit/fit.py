@@ -23,6 +23,7 @@ from ..cameras import Cameras
 from ..errors import InputError
 from ..gaussians import Gaussians
 from ..rasterize import Rendering, rasterize
+from ..views import Images, Views
 from .adam import RowAdam
 from .checkpoint import load_checkpoint, save_checkpoint, under
 from .config import FitConfig, GradientGrowth, McmcGrowth
@@ -32,7 +33,7 @@ from .growth_mcmc import add_splats, relocate, shake
 from .objective import Perceptual, depth_loss, restraint, view_loss
 from .pyramid import Pyramid, View
 from .refine import centre_exposures, corrected_cameras, expose, initial_corrections
-from .result import FitError, FitResult, Images, Views
+from .result import FitError, FitResult
 from .schedule import divisor_at, sh_degree_at, splat_rates, step_generator, view_order, view_rates
 
 PROGRESS_EVERY = 10
@@ -53,7 +54,8 @@ def fit_gaussians(
     seed: int = 0,
     checkpoint: Path | None = None,
     resume: bool = False,
-    on_progress: Callable[..., None] | None = None,
+    seconds_before: float = 0.0,
+    on_progress: Callable[..., object] | None = None,
 ) -> FitResult:
     """Fit splats to posed images of one size, on the device that they are on.
 
@@ -71,8 +73,9 @@ def fit_gaussians(
         seed: decides everything that is random.
         checkpoint: file for the state of the run, written now and then and when it fails.
         resume: go on from ``checkpoint`` if it exists.
-        on_progress: called as (done, total, psnr=…, loss=…, splats=…); psnr is the held-out one where there are
-            held-out views, else of the last training view.
+        on_progress: called as (done, total, psnr=…, loss=…, splats=…, gaussians=…); psnr is the held-out one where
+            there are held-out views, else of the last training view; gaussians is a function that gives the splats as
+            they are. If it returns True, the run stops there.
 
     Returns:
         The splats and what is known about the run.
@@ -85,6 +88,7 @@ def fit_gaussians(
     views = Views(cameras, images, pixel_weights, depths)
     _check(gaussians, views, view_sampling)
     run = _Run(gaussians, views, config, view_weights, view_sampling, perceptual, held_out, seed)
+    run.seconds = seconds_before
     if resume and checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
     run.go(checkpoint, on_progress)
@@ -129,7 +133,7 @@ class _Run:
         self.curve: list[tuple[float, float]] = []
         self.counts: list[tuple[int, int]] = [(0, len(gaussians))]
 
-    def go(self, checkpoint: Path | None, on_progress: Callable[..., None] | None) -> None:
+    def go(self, checkpoint: Path | None, on_progress: Callable[..., object] | None) -> None:
         """Step until the end."""
         config, live, before = self.config, _Live(), time.perf_counter() - self.seconds
         while self.step < config.iterations:
@@ -148,9 +152,9 @@ class _Run:
             if checkpoint is not None and (self.step % config.checkpoint_every == 0 or last):
                 self.save(checkpoint)
             if on_progress and (self.step % PROGRESS_EVERY == 0 or last):
-                on_progress(
-                    self.step, config.iterations, psnr=live.psnr, loss=live.loss, splats=len(self.splats)
-                )
+                told = {"psnr": live.psnr, "loss": live.loss, "splats": len(self.splats)}
+                if on_progress(self.step, config.iterations, **told):
+                    break
         self.seconds = time.perf_counter() - before
 
     def gaussians(self) -> Gaussians:
@@ -274,8 +278,7 @@ class _Run:
                 generator,
             )
         if isinstance(growth, GradientGrowth) and growth.reset_opacity_every and progress < growth.stop:
-            if (self.step + 1) % growth.reset_opacity_every == 0:
-                reset_opacities(self.splats, 2 * growth.min_opacity)
+            reset_opacities(self.splats, self.step, growth)
         if not _is_growth_step(self.step, self.config):
             return
         if isinstance(growth, McmcGrowth):

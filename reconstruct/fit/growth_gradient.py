@@ -8,7 +8,7 @@ the opacity of copies of Rota Bulò et al., Revising Densification (2024), equat
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ..gaussians import rotation_from_wxyz
@@ -71,16 +71,13 @@ def grow_by_gradient(
     _split(splats, chosen[large], generator)
 
 
-def reset_opacities(splats: RowAdam, ceiling: float) -> None:
-    """Lower all opacities to ``ceiling`` and forget where they were going."""
-    logit = torch.logit(torch.tensor(ceiling)).item()
-    splats.tensors["opacity_logits"] = splats.tensors["opacity_logits"].detach().clamp_max(logit)
+def reset_opacities(splats: RowAdam, step: int, config: GradientGrowth) -> None:
+    """Now and then lower all opacities to twice the least, and forget where they were going."""
+    if (step + 1) % config.reset_opacity_every:
+        return
+    ceiling = torch.logit(torch.tensor(2 * config.min_opacity)).item()
+    splats.tensors["opacity_logits"] = splats.tensors["opacity_logits"].detach().clamp_max(ceiling)
     splats.forget(torch.ones(len(splats), dtype=torch.bool, device=splats.steps.device), ("opacity_logits",))
-
-
-def transparent(splats: RowAdam, min_opacity: float) -> Bool[Tensor, "n"]:
-    """Which splats may be dropped."""
-    return splats.tensors["opacity_logits"].detach().sigmoid() < min_opacity
 
 
 def _share_opacity(splats: RowAdam, chosen: Tensor) -> None:

@@ -1,36 +1,18 @@
-"""What goes into a fit besides the splats, and what comes out."""
+"""What comes out of a fit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras
 from ..gaussians import Gaussians
 
-Images = Float[Tensor, "c h w 3"] | UInt8[Tensor, "c h w 3"]
-
 
 class FitError(RuntimeError):
     """The fit cannot go on; the message says at which step and why. The last checkpoint is kept."""
-
-
-@dataclass(frozen=True)
-class Views:
-    """Posed images of one size."""
-
-    cameras: Cameras
-    images: Images
-    """In [0, 1], or bytes."""
-    weights: Float[Tensor, "c h w"] | None = None
-    """How much each pixel counts; 0 where the image shows nothing (masks, borders of undistortion)."""
-    depths: Float[Tensor, "c h w"] | None = None
-    """z depth; 0 where it is not known."""
-
-    def __len__(self) -> int:
-        return len(self.cameras)
 
 
 @dataclass(frozen=True)

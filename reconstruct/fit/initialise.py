@@ -1,0 +1,153 @@
+"""The first splats of a fit: from a sparse cloud, or from depth maps found by plane sweep."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import InputError
+from ..gaussians import Gaussians, gaussians_from_points
+from ..views import Views, as_float, shrink_views
+from .plane_sweep import DepthMaps, choose_neighbours, consistent, lookup, sweep_depths, viewing_distance
+
+SWEEP_SIDE = 240
+"""Photos are swept at about this many pixels along the longer side."""
+OVERLAP = 0.6
+"""Standard deviation of a splat, relative to the distance to its neighbours."""
+LONELY = 0.25
+"""Cells with fewer points than this, relative to the median cell, are noise."""
+IN_FRONT = 0.93
+"""A point this much nearer than the surface that another photo saw there hangs in the air."""
+
+
+def splats_from_views(views: Views, *, count: int, opacity: float = 0.5) -> Gaussians:
+    """Splats on the surfaces that a plane sweep finds; holes are filled smoothly where no photo objects.
+
+    Args:
+        views: posed photos.
+        count: roughly how many splats.
+        opacity: of all of them.
+
+    Raises:
+        InputError: fewer than 3 photos, or nothing in them matches.
+    """
+    if len(views) < 3:
+        raise InputError(
+            f"{len(views)} photos are too few to start from without a sparse cloud: 3 are needed"
+        )
+    side = max(views.cameras.width, views.cameras.height)
+    views = shrink_views(views, max(1, round(side / SWEEP_SIDE)))
+    images = as_float(views.images)
+    maps = sweep_depths(views.cameras, images)
+    allowed = maps.consistent if views.weights is None else maps.consistent & (views.weights > 0.5)
+    if int(allowed.sum()) < 100:
+        raise InputError("the photos do not match each other anywhere: are the poses and the lens right?")
+    points, rgb, footprint = [], [], []
+    depth = _fill(maps.depth, allowed)
+    usable_everywhere = consistent(maps.cameras, depth, maps.neighbours) & ~_hangs_in_air(maps, depth)
+    for i in range(len(views)):
+        usable = (
+            usable_everywhere[i] if views.weights is None else usable_everywhere[i] & (views.weights[i] > 0.5)
+        )
+        points.append(views.cameras[i].unproject(depth[i][None])[0][usable])
+        rgb.append(images[i][usable])
+        footprint.append(depth[i][usable] / views.cameras.intrinsics[i, 0, 0])
+    return splats_from_points(
+        torch.cat(points), torch.cat(rgb), count=count, opacity=opacity, footprint=torch.cat(footprint)
+    )
+
+
+def splats_from_points(
+    points: Float[Tensor, "m 3"],
+    rgb: Float[Tensor, "m 3"],
+    *,
+    count: int,
+    opacity: float = 0.3,
+    footprint: Float[Tensor, "m"] | None = None,
+) -> Gaussians:
+    """Round splats that fill the space between points.
+
+    Args:
+        points: a cloud; thinned out if it has more points than ``count``.
+        rgb: colours in [0, 1].
+        count: roughly how many splats at most.
+        opacity: of all of them.
+        footprint: size of a pixel at each point: clouds are thinned out to cells in proportion to it.
+    """
+    if len(points) > count:
+        footprint = torch.ones(len(points)) if footprint is None else footprint
+        points, rgb = _thin_out(points, rgb, footprint, count)
+    return gaussians_from_points(points, rgb, OVERLAP * neighbour_distance(points), opacity=opacity)
+
+
+def neighbour_distance(points: Float[Tensor, "n 3"], k: int = 3) -> Float[Tensor, "n"]:
+    """Root mean square distance to the k nearest other points."""
+    k = min(k, len(points) - 1)
+    if k < 1:
+        return torch.ones(len(points))
+    nearest = [
+        torch.cdist(part, points).topk(k + 1, largest=False).values[:, 1:] for part in points.split(1024)
+    ]
+    distance = torch.cat(nearest).square().mean(1).sqrt()
+    return distance.clamp(0.05 * distance.median() + 1e-9, 5 * distance.median() + 1e-9)
+
+
+def _thin_out(
+    points: Float[Tensor, "m 3"], rgb: Float[Tensor, "m 3"], footprint: Float[Tensor, "m"], count: int
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+    """One point per cell, the mean of those inside; cells are powers of two larger where pixels are larger."""
+    level = (footprint / footprint.median()).log2().round().clamp(-6, 6)
+    low, high = torch.tensor(-4.0), torch.tensor(12.0)
+    for _ in range(12):
+        middle = (low + high) / 2
+        cells = _cells(points, footprint.median() * 2 ** (level + middle), level)
+        low, high = (middle, high) if int(cells.max()) + 1 > count else (low, middle)
+    cells = _cells(points, footprint.median() * 2 ** (level + high), level)
+    n = int(cells.max()) + 1
+    totals = torch.zeros(n, 7).index_add_(
+        0, cells, torch.cat([points, rgb, torch.ones(len(points), 1)], dim=1)
+    )
+    totals = totals[totals[:, 6] >= LONELY * totals[:, 6].median()]
+    means = totals[:, :6] / totals[:, 6:]
+    return means[:, :3], means[:, 3:]
+
+
+def _cells(points: Tensor, size: Tensor, level: Tensor) -> Tensor:
+    """Number of the cell of each point."""
+    index = torch.floor((points - points.amin(0)) / size[:, None]).long() % (1 << 18)
+    key = ((index[:, 0] << 18 | index[:, 1]) << 18 | index[:, 2]) + (level.long() + 8 << 56)
+    return key.unique(return_inverse=True)[1]
+
+
+def _fill(depth: Float[Tensor, "c h w"], known: Bool[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+    """Fill holes with means over growing windows of inverse depth (push and pull)."""
+    values = torch.where(known, 1 / depth.clamp_min(1e-9), 0.0)[:, None]
+    return 1 / _pull(values, known[:, None].float())[:, 0]
+
+
+def _pull(values: Tensor, weights: Tensor) -> Tensor:
+    """Values where weights are 1, elsewhere those of the half-size image, recursively."""
+    if bool((weights > 0).all()) or min(values.shape[-2:]) <= 1:
+        return torch.where(weights > 0, values, (values * weights).sum() / weights.sum().clamp_min(1))
+    half = {"kernel_size": 2, "ceil_mode": True, "count_include_pad": False}
+    mass = F.avg_pool2d(weights, **half)
+    coarse = _pull(F.avg_pool2d(values * weights, **half) / mass.clamp_min(1e-9), (mass > 0).float())
+    smooth = F.interpolate(coarse, values.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.where(weights > 0, values, smooth)
+
+
+def _hangs_in_air(maps: DepthMaps, depth: Float[Tensor, "c h w"]) -> Bool[Tensor, "c h w"]:
+    """Which pixels' points hide a surface that a neighbour is sure to have seen behind them."""
+    chosen = choose_neighbours(maps.cameras, viewing_distance(maps.cameras), 8)
+    sure = torch.where(maps.consistent, maps.depth, 0.0)
+    objections = []
+    for i in range(len(depth)):
+        points = maps.cameras[i].unproject(depth[i][None]).reshape(1, -1, 3)
+        votes = torch.zeros(points.shape[1], dtype=torch.int32)
+        for j in chosen[i].tolist():
+            pixels, z = maps.cameras[j].project(points)
+            votes += ((z[0] > 0) & (z[0] < IN_FRONT * lookup(sure[j], pixels[0], mode="nearest"))).int()
+        objections.append((votes > 1).reshape(depth[i].shape))
+    return torch.stack(objections)
