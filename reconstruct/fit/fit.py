@@ -153,7 +153,7 @@ class _Run:
                 self.save(checkpoint)
             if on_progress and (self.step % PROGRESS_EVERY == 0 or last):
                 told = {"psnr": live.psnr, "loss": live.loss, "splats": len(self.splats)}
-                if on_progress(self.step, config.iterations, **told):
+                if on_progress(self.step, config.iterations, gaussians=self.gaussians, **told):
                     break
         self.seconds = time.perf_counter() - before
 
