@@ -58,11 +58,10 @@ class RowAdam:
                 tensor = self.tensors[name]
                 if tensor.grad is None:
                     continue
-                flat = (
-                    t.reshape(len(self), -1)
-                    for t in (tensor, tensor.grad, self.first[name], self.second[name])
-                )
-                update(*flat, rate.to(tensor), rows, self.steps)
+                n = len(self)
+                p, g = tensor.reshape(n, -1), tensor.grad.reshape(n, -1)
+                m, v = self.first[name].reshape(n, -1), self.second[name].reshape(n, -1)
+                update(p, g, m, v, rate.to(tensor), rows, self.steps)
                 tensor.grad = None
 
     def keep(self, index: Bool[Tensor, "n"] | Int[Tensor, "m"]) -> None:

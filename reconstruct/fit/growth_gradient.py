@@ -32,6 +32,7 @@ def accumulate_pull(
         absolute: use ``absgrad`` in place of ``grad``.
     """
     gradient = means2d.absgrad if absolute else means2d.grad  # type: ignore[attr-defined]
+    assert gradient is not None
     half = gradient.new_tensor(size) / 2
     seen = (radii[0] > 0).all(-1)
     pull[:, 0] += torch.where(seen, (gradient[0] * half).norm(dim=-1), 0.0)
