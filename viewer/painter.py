@@ -73,6 +73,11 @@ class Painter:
         self._thread = threading.Thread(target=self._loop, name=f"painter-{client.client_id}", daemon=True)
         self._thread.start()
 
+    @property
+    def has_painted(self) -> bool:
+        """Whether the browser has been sent a picture of splats."""
+        return self._shown is not None and len(self._shown.gaussians) > 0
+
     def show(self, gaussians: Gaussians, stage: Stage | None = None) -> None:
         """Show these splats from now on."""
         self._gaussians = gaussians

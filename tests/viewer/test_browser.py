@@ -64,8 +64,8 @@ def agreement(page, session):
     return psnr(shown, render_rgb8(session.gaussians, camera))
 
 
-def test_splats_appear_as_we_render_them_and_keys_walk(page, scene):
-    with serving(scene) as viewer:
+def test_splats_appear_as_we_render_them_and_keys_walk(page, make_gaussians, make_camera):
+    with serving(Scene(make_gaussians(10_000), views=images_from_cameras(make_camera()))) as viewer:
         session = visit(page, viewer)
         session.want_mode(SPLATS)
         wait_until(lambda: agreement(page, session) > 20)
