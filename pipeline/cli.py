@@ -16,13 +16,19 @@ from ..reconstruct.errors import InputError
 
 COMMANDS = {
     "make": ("make:Make", "photo -> scene folder"),
+    "fit": ("fit:Fit", "posed photos -> scene folder"),
     "depth": ("depth:Depth", "metric depth of one photo"),
     "render": ("render:Render", "pictures of a scene from any cameras"),
     "view": ("view:View", "walk in a scene in the browser"),
+    "train world": ("train_world:TrainWorld", "render the synthetic world that everything learns from"),
     "train depth": ("train_depth:TrainDepth", "the depth head, on the synthetic world"),
     "train codec": ("train_codec:TrainCodec", "the latent codec of the view generator"),
+    "train views": ("train_views:TrainViews", "the view generator"),
     "eval depth": ("eval_depth:EvalDepth", "depth against true depth"),
     "bench make": ("bench_make:BenchMake", "time, memory and quality of the main job"),
+    "bench rasterize": ("bench_rasterize:BenchRasterize", "speed of the CPU rasterizer"),
+    "bench fit": ("bench_fit:BenchFit", "speed and quality of fitting"),
+    "bench view": ("bench_view:BenchView", "time to the first picture, and memory of the viewer"),
     "bench formats": ("bench_formats:BenchFormats", "what each splat format loses"),
     "doctor": ("doctor:Doctor", "what this machine has, and what is missing"),
 }
