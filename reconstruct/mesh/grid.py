@@ -36,14 +36,18 @@ def grid_mesh(pictures: Sequence[DepthPicture], *, step: int = 2) -> trimesh.Tri
         step: use every ``step``-th pixel of every ``step``-th row.
     """
     parts = [_grid(p, step) for p in pictures]
-    return trimesh.util.concatenate([part for part in parts if len(part.faces)] or parts[:1])
+    joined = trimesh.util.concatenate([part for part in parts if len(part.faces)] or parts[:1])
+    assert isinstance(joined, trimesh.Trimesh)
+    return joined
 
 
 def write_grid_mesh(path: Path, pictures: Sequence[DepthPicture], up: Float[Tensor, "3"]) -> None:
     """Write the mesh as GLB, turned so that the scene's up is glTF's +y."""
     mesh = grid_mesh(pictures)
     mesh.apply_transform(trimesh.geometry.align_vectors(up.numpy(), [0.0, 1.0, 0.0]))
-    path.write_bytes(mesh.export(file_type="glb"))
+    data = mesh.export(file_type="glb")
+    assert isinstance(data, bytes)
+    path.write_bytes(data)
 
 
 def _grid(picture: DepthPicture, step: int) -> trimesh.Trimesh:
