@@ -74,7 +74,8 @@ def load_dinov2(device: torch.device) -> Dinov2Model:
     if missing != ["embeddings.mask_token"]:
         raise RuntimeError(f"DINOv2 weights were not found for {missing}")
     model.embeddings.mask_token = torch.nn.Parameter(torch.zeros(1, CHANNELS))
-    return model.eval().requires_grad_(False).to(device)
+    model.eval().requires_grad_(False)
+    return model.to(device)  # type: ignore[arg-type]
 
 
 def _state_dict() -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ def grow(
     stop = False
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]
-        memory = show(gaussians, group)
+        memory, before = show(gaussians, group), len(pieces)
         pictures = generator(ViewRequest(group, memory, photo[None], photo_camera, seed + start, text))
         for index, (camera, picture) in enumerate(zip(group, pictures)):
             shown = memory if index == 0 else show(gaussians, camera)
@@ -104,8 +104,8 @@ def grow(
             stop = on_view is not None and on_view(len(pieces), gaussians, camera, picture)
             if stop:
                 break
-        images.append(pictures[: index + 1])
-        support.append(memory.coverage[: index + 1])
+        images.append(pictures[: len(pieces) - before])
+        support.append(memory.coverage[: len(pieces) - before])
         if stop:
             break
     return Growth(gaussians, cameras[: len(pieces)], torch.cat(images), torch.cat(support), pieces)
