@@ -24,7 +24,7 @@ from .stage import fov_y_to_show, stage_scene
 from .uploads import UPLOAD_PATH, Uploads
 
 if TYPE_CHECKING:
-    from viser import ClientHandle
+    from viser import ClientHandle, ViserServer
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +145,7 @@ class Viewer:
         )
         server.gui.main_panel.dock_right()
         _refuse_viser_uploads(server.gui)
+        _refuse_tunnels(server)
         return server
 
     def _share_stage(self) -> None:
@@ -226,6 +227,14 @@ def _refuse_viser_uploads(gui) -> None:
     gui._websock_interface.unregister_handler(
         _messages.FileTransferStartUpload, gui._handle_file_transfer_start
     )
+
+
+def _refuse_tunnels(server: ViserServer) -> None:
+    """Any page may ask viser to open a public tunnel to this machine; ours may not."""
+    from viser import _messages
+
+    for message in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
+        server._websock_server.unregister_handler(message)
 
 
 def _quiet_viser():

@@ -12,6 +12,7 @@ from ..reconstruct.errors import InputError
 from ..reconstruct.files import atomic_write
 from ..reconstruct.scene import Scene
 from .render import render_rgb8
+from .stage import stage_scene
 
 MAX_FRAMES = 3600
 
@@ -52,7 +53,7 @@ def render_film(
     except ImportError:
         raise InputError("films need imageio-ffmpeg: pip install 'cosmorama[photo]'") from None
     even = cameras.resized(cameras.width // 2 * 2, cameras.height // 2 * 2)
-    written = 0
+    near, written = stage_scene(scene).near, 0
     with atomic_write(path, overwrite=overwrite) as temporary:
         writer = imageio_ffmpeg.write_frames(
             str(temporary),
@@ -73,7 +74,7 @@ def render_film(
                     if scene.motion is not None and play_motion
                     else 0.0
                 )
-                writer.send(np.ascontiguousarray(render_rgb8(scene.at(time), camera)))
+                writer.send(np.ascontiguousarray(render_rgb8(scene.at(time), camera, near)))
                 written += 1
                 if on_progress is not None:
                     on_progress(written, len(even))

@@ -88,6 +88,7 @@ def _view(stage: Stage) -> dict[str, Any]:
             camera.height / (2 * float(camera.intrinsics[0, 1, 1])),
         ],
         "up": stage.up.tolist(),
+        "near": stage.near,
         "distance": stage.pivot_distance,
         "metres_per_second": 2.0 / stage.scale,
     }

@@ -47,7 +47,7 @@ class Painter:
         self,
         client: ClientHandle,
         stage: Stage,
-        render: Callable[[Gaussians, Cameras], np.ndarray],
+        render: Callable[[Gaussians, Cameras, float], np.ndarray],
         on_painted: Callable[[str, float, int], None] | None = None,
     ) -> None:
         """Start painting for a client.
@@ -55,7 +55,7 @@ class Painter:
         Args:
             client: whose browser.
             stage: of the scene.
-            render: the picture of splats, uint8 [h, w, 3].
+            render: the picture of splats beyond a near plane, uint8 [h, w, 3].
             on_painted: called with mode, seconds and number of splats after each picture.
         """
         self.client = client
@@ -185,7 +185,7 @@ class Painter:
         longest = 1280 if sharp else 640
         ratio = min(1.0, longest / max(camera.width, camera.height))
         small = camera.resized(max(1, round(camera.width * ratio)), max(1, round(camera.height * ratio)))
-        picture = self._render(gaussians, small)
+        picture = self._render(gaussians, small, self.stage.near)
         if self._node is not None:
             self._node.visible = False
         self.client.scene.set_background_image(picture, format="jpeg", jpeg_quality=90 if sharp else 75)

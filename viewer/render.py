@@ -10,12 +10,12 @@ from ..reconstruct.cameras import Cameras
 from ..reconstruct.gaussians import Gaussians
 
 
-def render_rgb8(gaussians: Gaussians, camera: Cameras) -> UInt8[np.ndarray, "h w 3"]:
+def render_rgb8(gaussians: Gaussians, camera: Cameras, near: float = 0.01) -> UInt8[np.ndarray, "h w 3"]:
     """The picture that a camera (a batch of one) takes, on black."""
     from ..reconstruct.rasterize import rasterize
 
     with torch.no_grad():
-        colour = rasterize(gaussians, camera).color[0]
+        colour = rasterize(gaussians, camera, near=near).color[0]
     return (colour.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
 
 

@@ -35,6 +35,11 @@ class Stage:
     near_display: float
     far_display: float
 
+    @property
+    def near(self) -> float:
+        """The near plane in scene units."""
+        return self.near_display / self.scale
+
 
 def stage_scene(scene: Scene) -> Stage:
     """Choose scale, clipping and first camera of a scene."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import sys
 import threading
 from dataclasses import dataclass
@@ -39,7 +40,11 @@ class View:
         viewer = show_scene(
             self.scene, host=host, port=self.port, token=token, block=False, open_browser=self.open
         )
-        print(f"Walk in it at {viewer.url}\nCtrl+C ends the viewer.", file=sys.stderr, flush=True)
+        print(f"Walk in it at {viewer.url}", file=sys.stderr)
+        if self.public:
+            there = viewer.url.replace("127.0.0.1", socket.gethostname())
+            print(f"From other machines: {there}", file=sys.stderr)
+        print("Ctrl+C ends the viewer.", file=sys.stderr, flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -133,7 +133,13 @@ def test_paths_do_not_leave_the_client_s_folder(local):
     assert status(local, "/..%2f..%2fpyproject.toml")[0] == 404
 
 
-def test_viser_s_own_uploads_are_switched_off(local):
+def test_viser_s_own_uploads_and_tunnels_are_switched_off(local):
     from viser import _messages
 
-    assert not local.server._websock_server._incoming_handlers.get(_messages.FileTransferStartUpload)
+    handlers = local.server._websock_server._incoming_handlers
+    for message in (
+        _messages.FileTransferStartUpload,
+        _messages.ShareUrlRequest,
+        _messages.ShareUrlDisconnect,
+    ):
+        assert not handlers.get(message)

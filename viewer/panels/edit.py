@@ -155,7 +155,7 @@ def _axes(session: Session) -> None:
     gui.add_button("Turn it upside down").on_click(lambda _: set_up(lambda: -session.scene.up))
 
     def origin_here() -> None:
-        point = looked_at(session.gaussians, session.painter.camera())
+        point = looked_at(session.gaussians, session.painter.camera(), near=session.stage.near)
         if point is None:
             session.client.add_notification(
                 "Origin", "Nothing is in the middle of the view", auto_close_seconds=4

@@ -63,6 +63,7 @@ uniform sampler2D positions, rotations, sizes, colors, harmonics;
 uniform mat3 camFromWorld;
 uniform vec3 eye, units;
 uniform vec2 focal, viewport, tanHalf;
+uniform float near;
 layout(location = 0) in uint index;
 out vec2 offset;
 out vec4 rgba;
@@ -89,7 +90,7 @@ void main() {
   vec3 world = texelFetch(positions, texel(index), 0).xyz;
   vec3 p = camFromWorld * (world - eye);
   vec4 color = texelFetch(colors, texel(index), 0);
-  if (p.z < 0.01 || color.a < 1.0 / 255.0) return;
+  if (p.z < near || color.a < 1.0 / 255.0) return;
 
   vec4 q = texelFetch(rotations, texel(index), 0);  // w x y z
   vec3 s = texelFetch(sizes, texel(index), 0).xyz;
@@ -252,6 +253,7 @@ class SplatRenderer {
     gl.uniform2f(this.uniform("viewport"), canvas.width, canvas.height);
     gl.uniform2f(this.uniform("focal"), canvas.width / (2 * camera.tanHalf[0]), canvas.height / (2 * camera.tanHalf[1]));
     gl.uniform2fv(this.uniform("tanHalf"), camera.tanHalf);
+    gl.uniform1f(this.uniform("near"), this.data.header.near);
     gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.data.count);
   }
 }
