@@ -39,7 +39,7 @@ class Document:
         """Entry ``index`` of one of the document's lists."""
         entries = self.json.get(kind)
         if not isinstance(entries, list) or type(index) is not int or not 0 <= index < len(entries):
-            raise InputError(f"{self.path} is damaged: there is no entry {str(index)[:20]} in {kind}")
+            raise InputError(f"{self.path} is damaged: there is no entry {str(index)[:20]!r} in {kind}")
         if not isinstance(entries[index], dict):
             raise InputError(f"{self.path} is damaged: entry {index} of {kind} is no object")
         return entries[index]
@@ -59,7 +59,9 @@ class Document:
         dtype = _COMPONENTS.get(component) if type(component) is int else None
         kind = accessor.get("type")
         if dtype is None or "sparse" in accessor or not isinstance(kind, str) or _WIDTHS.get(kind) != width:
-            raise InputError(f"{self.path} has an accessor that splats do not have: {kind} of {component}")
+            raise InputError(
+                f"{self.path} has an accessor that splats do not have: {str(kind)[:20]!r} of {str(component)[:20]!r}"
+            )
         if count is not None and entries != count:
             raise InputError(f"{self.path} is damaged: {entries} values for {count} splats")
         if view.get("buffer") != 0 or "uri" in self.item("buffers", 0):
@@ -138,7 +140,7 @@ class Document:
     def _whole(self, item: dict[str, Any], key: str, default: int | None) -> int:
         value = item.get(key, default)
         if type(value) is not int or not 0 <= value < 1 << 40:
-            raise InputError(f"{self.path} is damaged: {key} is {str(value)[:20]}")
+            raise InputError(f"{self.path} is damaged: {key} is {str(value)[:20]!r}")
         return value
 
     def _list(self, item: dict[str, Any], key: str) -> list[Any]:

@@ -177,7 +177,7 @@ def _byte_order(path: Path, lines: list[str]) -> str:
     if not formats or not formats[0] or formats[0][0] not in orders:
         found = " ".join(formats[0]) if formats else "none"
         raise InputError(
-            f"{path} is not a binary .ply file (format {found[:40]}); splats are kept in binary ones"
+            f"{path} is not a binary .ply file (format {found[:40]!r}); splats are kept in binary ones"
         )
     return orders[formats[0][0]]
 

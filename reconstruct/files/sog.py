@@ -187,7 +187,7 @@ def _read(archive: _Archive) -> SplatFile:
     bands = _section(archive, "shN").get("bands") if "shN" in archive.meta else 0
     if type(bands) is not int or not 0 <= bands <= 3:
         raise InputError(
-            f"{archive.path} has a damaged meta.json: shN.bands is {str(bands)[:20]}, not 0 to 3"
+            f"{archive.path} has a damaged meta.json: shN.bands is {str(bands)[:20]!r}, not 0 to 3"
         )
     gaussians = allocate(archive.count, bands)
     _unpack_means(gaussians, archive)
@@ -218,7 +218,7 @@ def _unpack_harmonics(target: Gaussians, archive: _Archive, bands: int) -> None:
     rows, coefficients = _section(archive, "shN").get("count"), _COEFFICIENTS[bands]
     if type(rows) is not int or not 1 <= rows <= _MAX_PALETTE:
         raise InputError(
-            f"{archive.path} has a damaged meta.json: shN.count is {str(rows)[:20]}, not 1 to {_MAX_PALETTE}"
+            f"{archive.path} has a damaged meta.json: shN.count is {str(rows)[:20]!r}, not 1 to {_MAX_PALETTE}"
         )
     size = (_PALETTE_COLUMNS * coefficients, -(-rows // _PALETTE_COLUMNS))
     pixels = archive.image("shN", 0, size=size)[:, :3].unflatten(0, (-1, coefficients))

@@ -159,7 +159,7 @@ def _extract(path: Path, folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{path} takes the USD library too long to read") from error
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        lines = [line for line in done.stderr.decode("ascii", "replace").splitlines() if line.isprintable()]
         reason = lines[-1] if done.returncode == 2 and lines else "the USD library failed on it"
         raise InputError(f"{path} cannot be read: {reason[:200]}")
 

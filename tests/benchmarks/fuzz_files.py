@@ -14,6 +14,7 @@ import argparse
 import gzip
 import io
 import json
+import math
 import random
 import resource
 import signal
@@ -25,8 +26,9 @@ import traceback
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,6 +157,62 @@ def damage(data: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
+def damage_json(data: bytes, rng: random.Random) -> bytes:
+    """Replace, remove, repeat or shift one to three values anywhere in a JSON text."""
+    document = json.loads(data)
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        places = list(_places(document))
+        if not places:
+            break
+        parent, key = rng.choice(places)
+        value = rng.choice(
+            [*_EXTREMES, -1, 0.5, -1e30, 1e308, math.nan, math.inf, None, True, "", "../x", [], {}, [[]]]
+        )
+        kind = rng.randrange(5)
+        if kind == 0:
+            del parent[key]
+        elif kind == 1 and isinstance(parent, list):
+            parent.insert(key, parent[key])
+        elif kind <= 3 and type(parent[key]) is int:
+            parent[key] += rng.choice([-1, 1, 4, 1 << 20])
+        else:
+            parent[key] = value
+    return json.dumps(document).encode()
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) in a JSON document; of long lists of numbers only the first."""
+    keys = (
+        list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    )
+    if isinstance(value, list) and len(value) > 16 and not isinstance(value[0], dict | list):
+        keys = keys[:1]
+    for key in keys:
+        yield value, key
+        yield from _places(value[key])
+
+
+def damage_words(data: bytes, rng: random.Random) -> bytes:
+    """Replace or move one to three words of a text header."""
+    words = data.split(b" ")
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        at = rng.randrange(len(words))
+        ending = words[at][words[at].find(b"\n") :] if b"\n" in words[at] else b""
+        choice = rng.randrange(4)
+        if choice == 0:
+            words[at] = rng.choice(_WORDS) + ending
+        elif choice == 1:
+            words[at] = str(rng.choice(_EXTREMES)).encode() + ending
+        elif choice == 2:
+            words[at] = words[rng.randrange(len(words))]
+        else:
+            words[at] = (
+                rng.choice([b"double", b"uchar", b"int", b"float", b"list", b"vertex", b"x", b"f_rest_0"])
+                + ending
+            )
+    return b" ".join(words)
+
+
 def damage_inside(suffix: str, data: bytes, rng: random.Random) -> bytes:
     """Damage what a container holds and pack it again, checksums included."""
     if suffix == ".spz":
@@ -167,7 +225,8 @@ def damage_inside(suffix: str, data: bytes, rng: random.Random) -> bytes:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         victim = rng.choice(["meta.json", rng.choice(list(members))])
-        members[victim] = damage(members[victim], rng)
+        injure = damage_json if victim == "meta.json" and rng.random() < 0.7 else damage
+        members[victim] = injure(members[victim], rng)
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
             for name, content in members.items():
@@ -175,13 +234,13 @@ def damage_inside(suffix: str, data: bytes, rng: random.Random) -> bytes:
         return out.getvalue()
     if suffix == ".glb":
         length = struct.unpack_from("<I", data, 12)[0]
-        text = damage(data[20 : 20 + length].rstrip(), rng)
+        text = (damage_json if rng.random() < 0.8 else damage)(data[20 : 20 + length].rstrip(), rng)
         text += b" " * (-len(text) % 4)
         rest = data[20 + length :]
         return data[:8] + struct.pack("<II", 20 + len(text) + len(rest), len(text)) + b"JSON" + text + rest
     end = data.find(b"end_header\n")
     if end > 0:
-        return damage(data[:end], rng) + data[end:]
+        return (damage_words if rng.random() < 0.8 else damage)(data[:end], rng) + data[end:]
     return damage(data, rng)
 
 
