@@ -113,11 +113,12 @@ class RowAdam:
 
 def _update(p: Tensor, g: Tensor, m: Tensor, v: Tensor, rate: Tensor, rows: Tensor, steps: Tensor) -> None:
     """One step in plain torch; what the kernel below does."""
-    clock = steps.clamp_min(1).to(p)[:, None]
+    clock = steps.clamp_min(1).double()[:, None]
+    correction1, correction2 = (1 - BETA1**clock).to(p), (1 - BETA2**clock).to(p)
     new_m = BETA1 * m + (1 - BETA1) * g
     new_v = BETA2 * v + (1 - BETA2) * g * g
-    root = (new_v / (1 - BETA2**clock)).sqrt()
-    new_p = p - rate * (new_m / (1 - BETA1**clock)) / (root + EPSILON)
+    root = (new_v / correction2).sqrt()
+    new_p = p - rate * (new_m / correction1) / (root + EPSILON)
     for old, new in ((p, new_p), (m, new_m), (v, new_v)):
         old.copy_(torch.where(rows[:, None], new, old))
 

@@ -1,0 +1,85 @@
+"""What ``cosmorama fit`` and ``cosmorama bench fit`` share: a capture fitted, with a report."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..reconstruct.captures import load_capture
+from ..reconstruct.fit import CaptureFit, fit_capture
+from .device import pick_device
+from .progress import Reporter, peak_memory_mb
+
+if TYPE_CHECKING:
+    from .commands.fit import Fit
+
+
+def checkpoint_of(out: Path) -> Path:
+    """Where the state of an unfinished run is kept."""
+    return out.with_name(out.name + ".checkpoint.safetensors")
+
+
+def fit_and_report(
+    options: Fit, reporter: Reporter, *, checkpoint: Path | None = None
+) -> tuple[CaptureFit, dict[str, Any]]:
+    """Load, fit, measure.
+
+    Args:
+        options: of ``cosmorama fit``.
+        reporter: shows progress.
+        checkpoint: file for the state of the run.
+
+    Returns:
+        The fit, and what ``--json`` prints: times in seconds (all of the run, with loading), PSNR in dB, the curve as
+        [[seconds since the fit began, PSNR of the held-out photos], ...].
+    """
+    began, began_cpu = time.perf_counter(), time.process_time()
+    with reporter.stage("load"):
+        capture = load_capture(options.capture, downscale=options.downscale)
+    cameras = capture.views.cameras
+    config = options.config(cameras.width, cameras.height)
+    device = pick_device(options.device)
+    reporter.note(
+        f"{len(capture.views)} photos of {cameras.width}x{cameras.height}, {config.iterations} steps, up to "
+        f"{options.splats} splats on {device}"
+    )
+    perceptual = None
+    if options.perceptual:
+        from .perceptual import dinov2_distance
+
+        perceptual = dinov2_distance()
+    with reporter.stage("fit") as advance:
+        fit = fit_capture(
+            capture, config, start=options.start, first_splats=options.first_splats,
+            hold_out_every=options.hold_out_every, perceptual=perceptual, seed=options.seed, device=device,
+            checkpoint=checkpoint, resume=options.resume, on_progress=advance,
+        )  # fmt: skip
+    cpu_seconds = time.process_time() - began_cpu
+    return fit, _report(fit, time.perf_counter() - began, cpu_seconds, device)
+
+
+def _report(fit: CaptureFit, seconds: float, cpu_seconds: float, device: str) -> dict[str, Any]:
+    result, cameras = fit.result, fit.train.cameras
+    return {
+        "test_psnr": None if fit.scores is None else round(fit.scores.psnr, 3),
+        "test_ssim": None if fit.scores is None else round(fit.scores.ssim, 4),
+        "test_psnr_per_view": None if fit.scores is None else [round(p, 2) for p in fit.scores.psnr_per_view],
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
+        "fit_seconds": round(result.seconds, 1),
+        "iterations": result.iterations,
+        "splats": len(result.gaussians),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "curve": [[round(t, 1), round(p, 2)] for t, p in result.curve],
+        "splat_counts": result.splat_counts,
+        "train_views": len(fit.train),
+        "test_views": len(fit.held_out),
+        "image_size": [cameras.width, cameras.height],
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "load_average": round(os.getloadavg()[0], 1),
+    }
