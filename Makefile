@@ -33,6 +33,7 @@ $(BIN)/pip:
 
 $(VENV)/.installed-demo: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[photo]"
+	$(BIN)/cosmorama setup
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip

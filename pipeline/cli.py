@@ -30,6 +30,7 @@ COMMANDS = {
     "bench fit": ("bench_fit:BenchFit", "speed and quality of fitting"),
     "bench view": ("bench_view:BenchView", "time to the first picture, and memory of the viewer"),
     "bench formats": ("bench_formats:BenchFormats", "what each splat format loses"),
+    "setup": ("setup:Setup", "fetch weights and compile kernels, once"),
     "doctor": ("doctor:Doctor", "what this machine has, and what is missing"),
 }
 GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
