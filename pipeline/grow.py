@@ -23,7 +23,9 @@ from ..reconstruct.rasterize import rasterize
 from .generators import Memory, ViewGenerator, ViewRequest
 
 COVERED = 0.5
-"""Pixels that the scene covers at least this much, on average over their neighbourhood, are kept as they are."""
+"""Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
+DENSE = 0.75
+"""Pixels of a surface that are covered less than this get a splat of their own."""
 BEHIND = 1.02
 """Generated splats that the photo can see must lie at least this much further away than what it shows."""
 
@@ -42,8 +44,8 @@ class Growth:
     """What each view added, for meshes."""
 
 
-def show(gaussians: Gaussians, cameras: Cameras) -> Memory:
-    """What the scene shows from some cameras, with gaps of a pixel or two closed.
+def show(gaussians: Gaussians, cameras: Cameras) -> tuple[Memory, Float[Tensor, "v h w"]]:
+    """What the scene shows from some cameras with gaps of a pixel or two closed, and its alpha with the gaps.
 
     Surfaces seen closer or more frontally than they were lifted come apart into dots; what lies between the dots is
     surface too, not a hole to fill.
@@ -53,15 +55,15 @@ def show(gaussians: Gaussians, cameras: Cameras) -> Memory:
     depth = torch.where(seen.median_depth > 0, seen.median_depth, seen.depth)
     around = torch.cat([seen.color, seen.alpha[..., None], (seen.alpha * depth)[..., None]], dim=-1)
     around = F.avg_pool2d(around.permute(0, 3, 1, 2), 5, 1, 2).permute(0, 2, 3, 1)
-    dense = seen.alpha > 0.7
-    weight = torch.where(dense, seen.alpha, around[..., 3]).clamp_min(1e-6)[..., None]
-    color = torch.where(dense[..., None], seen.color, around[..., :3]) / weight
+    dense = seen.alpha > DENSE
     coverage = torch.where(dense, seen.alpha, around[..., 3])
-    depth = torch.where(dense, depth, around[..., 4] / around[..., 3].clamp_min(1e-6))
     nothing = coverage < 0.02
-    return Memory(
+    color = torch.where(dense[..., None], seen.color, around[..., :3]) / coverage.clamp_min(0.02)[..., None]
+    depth = torch.where(dense, depth, around[..., 4] / around[..., 3].clamp_min(0.02))
+    memory = Memory(
         color.masked_fill(nothing[..., None], 0.0).clamp(0, 1), depth.masked_fill(nothing, 0.0), coverage
     )
+    return memory, seen.alpha
 
 
 def grow(
@@ -94,11 +96,11 @@ def grow(
     stop = False
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]
-        memory, before = show(gaussians, group), len(pieces)
+        (memory, alpha), before = show(gaussians, group), len(pieces)
         pictures = generator(ViewRequest(group, memory, photo[None], photo_camera, seed + start, text))
         for index, (camera, picture) in enumerate(zip(group, pictures)):
-            shown = memory if index == 0 else show(gaussians, camera)
-            piece = missing_piece(shown, picture, camera, photo_depth, photo_camera)
+            shown = (memory, alpha) if index == 0 else show(gaussians, camera)
+            piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera)
             gaussians = cat_gaussians([gaussians, lift(picture, piece.depth, camera, mask=piece.mask)])
             pieces.append(piece)
             stop = on_view is not None and on_view(len(pieces), gaussians, camera, picture)
@@ -113,15 +115,19 @@ def grow(
 
 def missing_piece(
     memory: Memory,
+    alpha: Float[Tensor, "v h w"],
     picture: Float[Tensor, "h w 3"],
     camera: Cameras,
     photo_depth: Float[Tensor, "h w"],
     photo_camera: Cameras,
 ) -> DepthPicture:
-    """The pixels of a generated picture that the scene does not cover yet, with a depth behind what it shows.
+    """The pixels of a generated picture that the scene does not cover yet.
+
+    Gaps in a surface are at the surface's depth, holes are filled with depth behind what surrounds them.
 
     Args:
         memory: what the scene shows from the camera; only its first view is read.
+        alpha: of the same, with the gaps.
         picture: what was generated there.
         camera: a batch of one.
         photo_depth: of the photo, which nothing may hide.
@@ -129,11 +135,12 @@ def missing_piece(
     """
     depth = memory.depth[0]
     known = (memory.coverage[0] > COVERED) & (depth > 0)
-    if known.all() or not known.any():
+    missing = ~known | (alpha[0] < DENSE)
+    if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
     depth = complete_depth(depth, known, background_support(depth, known))
-    depth[~known] = _behind_photo(depth, ~known, camera, photo_depth, photo_camera)
-    return DepthPicture(picture, depth, camera, ~known)
+    depth[missing] = _behind_photo(depth, missing, camera, photo_depth, photo_camera)
+    return DepthPicture(picture, depth, camera, missing)
 
 
 def _behind_photo(

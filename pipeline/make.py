@@ -165,7 +165,7 @@ def plan_cameras(
     What the furthest cameras reveal contains most of what those between reveal, so a hole is filled once.
     """
     reach, views = reach_of(depth), preset.views
-    clip = plan_trajectory(trajectory, photo.camera, reach, preset.clip_frames)
+    clip = plan_trajectory(trajectory, _zoomed(photo.camera), reach, preset.clip_frames)
     picked = plan_trajectory(trajectory, photo.camera, reach, views + 1)
     if len(picked) > views + 1:
         picked = picked[torch.linspace(0, len(picked) - 1, views + 1).round().long()]
@@ -174,6 +174,15 @@ def plan_cameras(
     turn = torch.arccos((picked.forward * photo.camera.forward).sum(-1).clamp(-1, 1))
     order = torch.argsort(distance + turn, descending=True, stable=True)
     return clip, picked[order[: min(views, len(picked))]]
+
+
+CLIP_ZOOM = 1.06
+"""The clip's lens is a little longer than the photo's: its frame stays inside what the views around it cover."""
+
+
+def _zoomed(camera: Cameras) -> Cameras:
+    focal = camera.intrinsics * torch.tensor([[CLIP_ZOOM, 1.0, 1.0], [1.0, CLIP_ZOOM, 1.0], [1.0, 1.0, 1.0]])
+    return replace(camera, intrinsics=focal)
 
 
 REFINE = FitConfig(

@@ -72,7 +72,8 @@ class TrainDepth:
                     validation_share=self.validation_share, seed=self.seed, on_progress=_print_features,
                 )  # fmt: skip
             train_depth_head(
-                *source, config, out=self.out, processes=processes, initial=initial,
+                source.batch_at, source.validation, config, out=self.out, processes=processes,
+                probe_batches=source.probe_batches, initial=initial,
                 on_progress=_print if processes.is_main else None,
             )  # fmt: skip
 

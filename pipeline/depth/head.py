@@ -30,13 +30,13 @@ class HeadConfig:
 
     layers: tuple[int, ...] = (3, 6, 9, 12)
     """DINOv2 layers, shallow to deep."""
-    channels: tuple[int, ...] = (160, 96, 48, 24)
+    channels: tuple[int, ...] = (160, 64, 32, 16)
     """At 1, 2, 4 and 8 pixels per token."""
-    image_channels: tuple[int, ...] = (48, 24, 12)
+    image_channels: tuple[int, ...] = (32, 16, 8)
     """Of the photo's own branch at 2, 4 and 8 pixels per token."""
     blocks: int = 2
     """Residual blocks at the coarsest size."""
-    feature_dropout: float = 0.1
+    feature_dropout: float = 0.2
     """Share of feature channels dropped per image in training."""
 
 
@@ -71,7 +71,11 @@ class ResidualBlock(nn.Module):
 
 
 class DepthHead(nn.Module):
-    """Fuses features coarse to fine; edges come from a few convolutions on the photo."""
+    """Fuses features coarse to fine; edges come from a few convolutions on the photo.
+
+    The answer is a linear probe of the whitened features (shape from each token, scale from their mean) plus what the
+    convolutions add. Both probes are set by regression before training, see ``initialise.py``.
+    """
 
     def __init__(self, config: HeadConfig = HeadConfig(), feature_channels: int = 384) -> None:
         super().__init__()
@@ -80,6 +84,16 @@ class DepthHead(nn.Module):
         # The two deepest layers enter at the coarsest size, each shallower one a size later.
         entry = [min(len(c) - 1, max(0, len(config.layers) - 2 - i)) for i in range(len(config.layers))]
         self.entry = tuple(entry)
+        count, width = len(config.layers), feature_channels
+        self.register_buffer("feature_mean", torch.zeros(count, width))
+        self.register_buffer("whitening", torch.eye(width).repeat(count, 1, 1))
+        self.shape_probe = nn.Linear(count * width, 1)
+        self.scale_probe = nn.Linear(count * width, 1)
+        self.from_pooled = nn.Linear(count * width, c[0])
+        for probe in (self.shape_probe, self.scale_probe, self.from_pooled):
+            for parameter in probe.parameters():
+                nn.init.zeros_(parameter)
+        nn.init.constant_(self.scale_probe.bias, LOG_DEPTH_INIT)
         self.project = nn.ModuleList(nn.Conv2d(feature_channels, c[level], 1) for level in entry)
         self.coarse = nn.Sequential(*(ResidualBlock(c[0]) for _ in range(config.blocks)))
         self.narrow = nn.ModuleList(nn.Conv2d(c[i], c[i + 1], 1) for i in range(3))
@@ -103,16 +117,17 @@ class DepthHead(nn.Module):
             assert isinstance(final, nn.Conv2d)
             assert final.bias is not None
             final.weight.mul_(0.1)
-            final.bias.copy_(torch.tensor([LOG_DEPTH_INIT, -1.0, -2.0]))
+            final.bias.copy_(torch.tensor([0.0, -1.0, -2.0]))
 
     def forward(
         self, features: list[Float[Tensor, "b hp wp c"]], image: Float[Tensor, "b h w 3"]
     ) -> HeadOutput:
         """Depth from features and the photo at [8 hp, 8 wp], sRGB in [0, 1]."""
-        maps = [
-            self._dropped(f).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-            for f in features
-        ]
+        white = [self._dropped(f) for f in self.whitened(features)]
+        tokens = torch.cat(white, dim=-1)
+        pooled = tokens.mean(dim=(1, 2))
+        linear = self.shape_probe(tokens)[..., 0] + self.scale_probe(pooled)[:, None]
+        maps = [f.permute(0, 3, 1, 2) for f in white]
         pixels = (image.permute(0, 3, 1, 2) - 0.45).contiguous(memory_format=torch.channels_last) / 0.25
         at8 = self.image8(pixels)
         at4 = self.image4(at8)
@@ -120,14 +135,22 @@ class DepthHead(nn.Module):
         entering: list[list[Tensor]] = [[] for _ in self.config.channels]
         for level, project, feature in zip(self.entry, self.project, maps, strict=True):
             entering[level].append(project(feature))
-        x = self.coarse(sum(entering[0][1:], entering[0][0]))
+        x = self.coarse(sum(entering[0][1:], entering[0][0]) + self.from_pooled(pooled)[..., None, None])
         for level in (1, 2, 3):
             x = _twice(self.narrow[level - 1](x))
             for extra in entering[level]:
                 x = x + F.interpolate(extra, x.shape[-2:], mode="bilinear", align_corners=False)
             x = self.refine[level - 1](x + self.from_image[level - 1](from_image[level - 1]))
-        log_depth, log_scale, far_logit = self.out(x).float().unbind(1)
-        return HeadOutput(log_depth, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE), far_logit)
+        correction, log_scale, far_logit = self.out(x).float().unbind(1)
+        coarse = F.interpolate(linear[:, None].float(), x.shape[-2:], mode="bilinear", align_corners=False)[
+            :, 0
+        ]
+        return HeadOutput(coarse + correction, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE), far_logit)
+
+    def whitened(self, features: list[Float[Tensor, "b hp wp c"]]) -> list[Float[Tensor, "b hp wp c"]]:
+        """Features of zero mean and about unit covariance, by the statistics in the buffers."""
+        mean, whitening = self.get_buffer("feature_mean"), self.get_buffer("whitening")
+        return [(f - m) @ w for f, m, w in zip(features, mean, whitening, strict=True)]
 
     def _dropped(self, feature: Float[Tensor, "b hp wp c"]) -> Float[Tensor, "b hp wp c"]:
         p = self.config.feature_dropout

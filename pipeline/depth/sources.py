@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from .features import Batch, FeatureCache, Frames, cache_features
 from .frames import DepthFrame, open_frames
-from .training import DepthTraining, cached_batches, live_batches
+from .training import DepthTraining, batch_to, cached_batches, live_batches
 
-Source = tuple[Callable[[torch.Generator], Batch], list[Callable[[], Batch]]]
-"""Draws a training batch; the validation batches."""
+PROBE_BATCHES = 200
+"""At most, for the regression that a run starts from."""
+
+
+class Source(NamedTuple):
+    """What ``train_depth_head`` takes."""
+
+    batch_at: Callable[[torch.Generator], Batch]
+    """Draws a training batch."""
+    validation: list[Callable[[], Batch]]
+    probe_batches: list[Callable[[], Batch]]
+
+
 VALIDATION_SEED = 1
 TRAIN, VALIDATION = "train", "validation"
 
@@ -58,7 +70,11 @@ def cached_source(
         )
         data = features
     held_out = FeatureCache(data / VALIDATION).batches(config.batch_size)
-    return cached_batches(FeatureCache(data / TRAIN), config.batch_size), held_out
+    train_cache = FeatureCache(data / TRAIN)
+    once = train_cache.batches(16)
+    return Source(
+        cached_batches(train_cache, config.batch_size), held_out, once[:: 1 + len(once) // PROBE_BATCHES]
+    )
 
 
 def live_source(
@@ -73,7 +89,12 @@ def live_source(
         return plain(torch.Generator().manual_seed(index))
 
     held_out = [lambda i=i: read(i) for i in range(config.validation_batches)]
-    return live_batches(train, batch_size=size, layers=layers, device=device), held_out
+    batch_at = live_batches(train, batch_size=size, layers=layers, device=device)
+
+    def probe(index: int) -> Batch:
+        return batch_to(batch_at(torch.Generator().manual_seed(1_000_000 + index)), torch.device("cpu"))
+
+    return Source(batch_at, held_out, [lambda i=i: probe(i) for i in range(PROBE_BATCHES // 4)])
 
 
 def split(frames: Frames, validation_share: float) -> tuple[Subset, Subset]:

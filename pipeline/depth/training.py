@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from ...reconstruct.files.atomic import atomic_write
 from ..dinov2 import dinov2_features
 from ..training.checkpoints import save_weights
-from ..training.loop import LoopConfig, train
+from ..training.loop import CHECKPOINT, LoopConfig, train
 from ..training.processes import Processes
 from .augment import make_sample
 from .features import GRIDS, Batch, FeatureCache, Frames, grid_for, photo_for_head
 from .head import DepthHead, HeadConfig
+from .initialise import initialise_head
 from .losses import LossWeights, depth_loss
 
 CONFIG, CURVE, WEIGHTS = "config.json", "curve.jsonl", "head.safetensors"
@@ -42,6 +43,7 @@ def train_depth_head(
     *,
     out: Path,
     processes: Processes,
+    probe_batches: Sequence[Callable[[], Batch]] = (),
     initial: dict[str, Tensor] | None = None,
     on_progress: Callable[..., None] | None = None,
 ) -> DepthHead:
@@ -53,6 +55,8 @@ def train_depth_head(
         config: the run.
         out: folder; a run found there is resumed.
         processes: from ``join_processes``.
+        probe_batches: what ``initialise_head`` takes, for a run that starts from nothing; without them the whitening
+            is the identity.
         initial: weights to start from, when the run is new.
         on_progress: called as (step, steps, loss=...).
 
@@ -61,8 +65,11 @@ def train_depth_head(
     """
     torch.manual_seed(config.loop.seed)
     head = DepthHead(config.head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fresh = not (out / CHECKPOINT).exists()
     if initial is not None:
         head.load_state_dict(initial)
+    elif fresh and probe_batches:
+        initialise_head(head, probe_batches)
     out.mkdir(parents=True, exist_ok=True)
     if processes.is_main:
         with atomic_write(out / CONFIG) as temporary:
@@ -158,7 +165,8 @@ def _append_row(path: Path, row: dict[str, float]) -> None:
 
 PRESETS = {
     "cpu": DepthTraining(
-        loop=LoopConfig(steps=6_000, learning_rate=1e-3, checkpoint_every=250, ema_decay=0.998)
+        loop=LoopConfig(steps=6_000, learning_rate=1e-3, checkpoint_every=250, ema_decay=0.995),
+        batch_size=8,
     ),
     "gpu": DepthTraining(
         loop=LoopConfig(steps=40_000, learning_rate=1e-3, checkpoint_every=1000, ema_decay=0.9995),

@@ -36,7 +36,7 @@ class Conditions:
     given: Bool[Tensor, "b v"]
     """Which views are given."""
     memory_latents: Float[Tensor, "b v c h w"]
-    """Latents of the present scene as each camera sees it, holes filled smoothly."""
+    """Latents of the present scene as each camera sees it, holes filled smoothly; not read for given views."""
     memory_depth: Float[Tensor, "b v 4 h w"]
     """Inverse depth (in units of the scene's scale) of 2x2 parts of each cell, 0 where nothing is known."""
     memory_coverage: Float[Tensor, "b v 4 h w"]

@@ -33,7 +33,7 @@ class ViewEmbedding(nn.Module):
     def forward(
         self, x: Float[Tensor, "b v c h w"], conditions: Conditions
     ) -> Float[Tensor, "b v hp wp width"]:
-        """One vector per patch; clean latents take the place of ``x`` in given views."""
+        """One vector per patch; in given views clean latents take the place of ``x`` and of the memory."""
         given = conditions.given & conditions.has("given")[:, None]
         x = torch.where(given[:, :, None, None, None], conditions.given_latents, x)
         tokens = self.latents(self._patches(x)) + given[:, :, None, None, None] * self.given
@@ -41,7 +41,8 @@ class ViewEmbedding(nn.Module):
         tokens = tokens + keep_or_null(self.rays(self._patches(rays)), self.null_rays, conditions.has("rays"))
         known = (conditions.memory_latents, conditions.memory_depth, conditions.memory_coverage * 2 - 1)
         memory = self.memory(self._patches(torch.cat(known, dim=2)))
-        tokens = tokens + keep_or_null(memory, self.null_memory, conditions.has("memory"))
+        remembered = conditions.has("memory")[:, None] & ~given
+        tokens = tokens + keep_or_null(memory, self.null_memory, remembered)
         time = self.time(fourier_features(conditions.times, TIME_OCTAVES))[:, :, None, None]
         return tokens + keep_or_null(time, self.null_time, conditions.has("time"))
 

@@ -74,5 +74,7 @@ def zero_init(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
 
 
 def keep_or_null(values: Tensor, null: Tensor, kept: Tensor) -> Tensor:
-    """``values`` for the samples that have a condition, the learned ``null`` (broadcast) for the others."""
-    return torch.where(kept.reshape(-1, *(1,) * (values.ndim - 1)), values, null.to(values.dtype))
+    """``values`` for the samples (or views) that have a condition, the learned ``null`` (broadcast) for the others."""
+    return torch.where(
+        kept.reshape(kept.shape + (1,) * (values.ndim - kept.ndim)), values, null.to(values.dtype)
+    )

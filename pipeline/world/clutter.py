@@ -205,7 +205,7 @@ def kitchen_run(layout: Layout) -> None:
     first = walls[int(rng.integers(min(2, len(walls))))]
     runs = [(first, 0.0, min(first.length, rng.uniform(2.0, 4.5)))]
     if rng.random() < 0.6:
-        index = next(i for i, w in enumerate(layout.walls) if w.start is first.start)
+        index = next(i for i, w in enumerate(layout.walls) if np.array_equal(w.start, first.start))
         before = layout.walls[index - 1]
         runs.append((before, max(0.0, before.length - rng.uniform(1.4, 3.0)), before.length - depth - 0.02))
     for wall, start, end in runs:

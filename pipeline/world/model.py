@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numba
 import numpy as np
 
 
@@ -83,20 +84,43 @@ class Model:
 
 
 def _surface_samples(model: Model, density: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    corners = model.positions[model.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = 0.5 * np.linalg.norm(cross, axis=1)
-    count = int(np.clip(area.sum() * density, 60, 60000))
-    rng = np.random.default_rng(zlib.crc32(model.faces.tobytes()))
-    cumulative = np.cumsum(area)
-    picks = np.searchsorted(cumulative, (np.arange(count) + rng.random(count)) / count * cumulative[-1])
-    picks = np.minimum(picks, len(area) - 1)
-    u, v = rng.random(count), rng.random(count)
-    flip = u + v > 1
-    u[flip], v[flip] = 1 - u[flip], 1 - v[flip]
-    a, b, c = corners[picks, 0], corners[picks, 1], corners[picks, 2]
-    points = a + u[:, None] * (b - a) + v[:, None] * (c - a)
-    return points.astype(np.float32), model.normals[model.faces[picks, 0]], model.face_material[picks]
+    seed = zlib.crc32(model.faces.tobytes())
+    points, faces = _sample_surface(model.positions, model.faces, density, seed)
+    return points, model.normals[model.faces[faces, 0]], model.face_material[faces]
+
+
+@numba.njit(cache=True)
+def _sample_surface(positions, faces, density, seed):
+    """Points on triangles and the triangles' numbers; each triangle gets its share and one more by chance."""
+    np.random.seed(seed)
+    capacity = 256
+    points = np.empty((capacity, 3), np.float32)
+    owner = np.empty(capacity, np.int32)
+    count = 0
+    for i in range(len(faces)):
+        a, b, c = positions[faces[i, 0]], positions[faces[i, 1]], positions[faces[i, 2]]
+        x0, y0, z0 = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+        x1, y1, z1 = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+        nx, ny, nz = y0 * z1 - z0 * y1, z0 * x1 - x0 * z1, x0 * y1 - y0 * x1
+        wanted = 0.5 * np.sqrt(nx * nx + ny * ny + nz * nz) * density + np.random.random()
+        for _ in range(int(wanted)):
+            if count == capacity:
+                capacity *= 2
+                more = np.empty((capacity, 3), np.float32)
+                more[:count] = points
+                points = more
+                others = np.empty(capacity, np.int32)
+                others[:count] = owner
+                owner = others
+            u, v = np.random.random(), np.random.random()
+            if u + v > 1:
+                u, v = 1 - u, 1 - v
+            points[count, 0] = a[0] + u * x0 + v * x1
+            points[count, 1] = a[1] + u * y0 + v * y1
+            points[count, 2] = a[2] + u * z0 + v * z1
+            owner[count] = i
+            count += 1
+    return points[:count].copy(), owner[:count].copy()
 
 
 def merge_models(parts: list[Model]) -> Model:

@@ -1,7 +1,8 @@
 """Renders synthetic scenes with OpenGL (moderngl on EGL: Mesa's software rasteriser or a GPU, no display).
 
 Per frame: a pass without multisampling writes exact depth, normal and instance id as floats; ambient occlusion is
-computed from it; a multisampled pass shades colour. Shadow maps are drawn once per scene.
+computed from it; a second pass shades the visible surfaces only, and stair-steps are smoothed in the colour picture
+alone. Shadow maps are drawn once per scene.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from .light import LightField
 from .scene import Scene
 from .textures import load_texture
 
-SAMPLES = 4
 NEAR, FAR = 0.04, 3000.0
 SRGB8_ALPHA8 = 0x8C43
 
@@ -106,7 +106,7 @@ class Renderer:
         corners = self.ctx.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
         self._screen = {
             name: self.ctx.vertex_array(self.programs[name], [(corners, "2f", "in_corner")])
-            for name in ("occlusion", "blur", "sky")
+            for name in ("occlusion", "blur", "sky", "edges")
         }
         self._textures: OrderedDict[str, object] = OrderedDict()
         self._white = self._upload(np.full((1, 1, 4), 255, np.uint8))
@@ -127,6 +127,7 @@ class Renderer:
         occlusion = shaders.OCCLUSION_FRAGMENT.replace("SAMPLES", "8")
         self.programs["occlusion"] = program(shaders.SCREEN_VERTEX, occlusion)
         self.programs["blur"] = program(shaders.SCREEN_VERTEX, shaders.BLUR_FRAGMENT)
+        self.programs["edges"] = program(shaders.SCREEN_VERTEX, shaders.EDGES_FRAGMENT)
         self.programs["sky"] = program(shaders.SCREEN_VERTEX, shaders.SKY_FRAGMENT)
 
     def _set(self, program: str, **values) -> None:
@@ -175,7 +176,7 @@ class Renderer:
         on = max(scene.sky.sun) > 0
         self._scene["sun_map"] = self._shadow_map(sun_clip, near if on else [], sun_size if on else 16)
         self._scene["lamp_clip"] = lamp_clip = _lamp_clip(scene)
-        on = scene.indoor and bool(scene.lamps)
+        on = scene.indoor and bool(scene.lamps) and max(scene.lamps[0].color) > 0.01
         self._scene["lamp_map"] = self._shadow_map(lamp_clip, near if on else [], 1024 if on else 16)
 
     def _array(self, name: str, vbo, ibo):
@@ -264,18 +265,18 @@ class Renderer:
             geometry.repeat_x = geometry.repeat_y = False
             half = (max(1, width // 2), max(1, height // 2))
             occlusion, blurred = ctx.texture(half, 1), ctx.texture(half, 1)
-            multisample = ctx.framebuffer(
-                [ctx.renderbuffer(size, 4, samples=SAMPLES)], ctx.depth_renderbuffer(size, samples=SAMPLES)
-            )
+            depth, color = ctx.depth_renderbuffer(size), ctx.texture(size, 4)
+            color.repeat_x = color.repeat_y = False
             self._targets[size] = {
                 "geometry": geometry,
-                "geometry_fbo": ctx.framebuffer([geometry], ctx.depth_renderbuffer(size)),
+                "geometry_fbo": ctx.framebuffer([geometry], depth),
                 "occlusion": occlusion,
                 "occlusion_fbo": ctx.framebuffer([occlusion]),
                 "blurred": blurred,
                 "blurred_fbo": ctx.framebuffer([blurred]),
-                "multisample": multisample,
-                "resolved": ctx.framebuffer([ctx.renderbuffer(size, 4)]),
+                "color": color,
+                "color_fbo": ctx.framebuffer([color], depth),
+                "smooth_fbo": ctx.framebuffer([ctx.renderbuffer(size, 4)]),
                 "half": half,
             }
         return self._targets[size]
@@ -392,9 +393,8 @@ class Renderer:
     def _draw_color(self, targets: dict, batches: Sequence[Batch]) -> np.ndarray:
         assert self._scene is not None
         scene: Scene = self._scene["scene"]
-        target = targets["multisample"]
+        target = targets["color_fbo"]  # shares the geometry pass's depth, so that every pixel is shaded once
         target.use()
-        target.clear(0, 0, 0, 1, depth=1.0)
         self.ctx.enable_only(self.gl.DEPTH_TEST)
         self.ctx.depth_func = "<="
         targets["blurred"].use(1)
@@ -404,10 +404,14 @@ class Renderer:
         self._texture(scene.sky.cloud_texture).use(5)  # pyright: ignore[reportAttributeAccessIssue]
         self._draw(batches, "color", textured=True)
         self._screen["sky"].render(vertices=3)
-        resolved = targets["resolved"]
-        self.ctx.copy_framebuffer(resolved, target)
-        data = np.frombuffer(resolved.read(components=3, alignment=1), np.uint8)
-        return data.reshape(resolved.height, resolved.width, 3)
+        self.ctx.enable_only(self.gl.NOTHING)
+        smooth = targets["smooth_fbo"]
+        smooth.use()
+        targets["color"].use(0)
+        self._set("edges", u_image=0, u_texel=(1 / smooth.width, 1 / smooth.height))
+        self._screen["edges"].render(vertices=3)
+        data = np.frombuffer(smooth.read(components=3, alignment=1), np.uint8)
+        return data.reshape(smooth.height, smooth.width, 3)
 
 
 def unpack_octahedral(packed: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ uniform mat4 u_clip_from_cam;
 uniform mat4 u_cam_from_world;
 uniform mat4 u_model;
 in vec3 in_position; in vec4 in_normal; in vec2 in_uv; in int in_id;
+invariant gl_Position;
 out vec3 v_cam; out vec3 v_normal; out vec2 v_uv; flat out int v_id;
 void main() {
     vec4 cam = u_cam_from_world * (u_model * vec4(in_position, 1.0));
@@ -35,7 +36,8 @@ out vec4 out_geometry;
     + """
 void main() {
     CUTOUT
-    vec3 n = normalize(v_normal);
+    float size = dot(v_normal, v_normal);
+    vec3 n = size > 1e-8 ? v_normal * inversesqrt(size) : -normalize(v_cam);
     if (dot(n, v_cam) > 0.0) n = -n;
     out_geometry = vec4(v_cam.z, octahedral(n), float(v_id));
 }
@@ -122,15 +124,17 @@ uniform mat4 u_clip_from_cam;
 uniform mat4 u_cam_from_world;
 uniform mat4 u_model;
 in vec3 in_position; in vec4 in_normal; in vec2 in_uv; in vec4 in_albedo; in vec4 in_light;
+invariant gl_Position;
 out vec3 v_world; out vec3 v_normal; out vec2 v_uv; out vec4 v_albedo; out vec4 v_light;
 void main() {
     vec4 world = u_model * vec4(in_position, 1.0);
+    vec4 cam = u_cam_from_world * (u_model * vec4(in_position, 1.0));
     v_world = world.xyz;
     v_normal = mat3(u_model) * (in_normal.xyz * (255.0 / 127.0) - 1.0);
     v_uv = in_uv;
     v_albedo = vec4(in_albedo.rgb * in_albedo.rgb, in_albedo.a);
     v_light = in_light;
-    gl_Position = u_clip_from_cam * vec4((u_cam_from_world * world).xyz, 1.0);
+    gl_Position = u_clip_from_cam * vec4(cam.xyz, 1.0);
 }
 """
 
@@ -199,7 +203,8 @@ void main() {
     vec3 to_eye = u_eye - v_world;
     float range = length(to_eye);
     to_eye /= range;
-    vec3 n = normalize(v_normal);
+    float size = dot(v_normal, v_normal);
+    vec3 n = size > 1e-8 ? v_normal * inversesqrt(size) : to_eye;
     if (dot(n, to_eye) < 0.0) n = -n;
     float gloss = v_albedo.a;
     float metal = 0.0;
@@ -258,5 +263,33 @@ void main() {
 }
 """
 )
+
+EDGES_FRAGMENT = """
+#version 330
+// Smooths stair-steps: blends along the local edge direction, found from luminance (after FXAA, Lottes 2009).
+uniform sampler2D u_image; uniform vec2 u_texel;
+in vec2 v_screen;
+out vec4 out_color;
+float luma(vec3 c) { return dot(c, vec3(0.299, 0.587, 0.114)); }
+void main() {
+    vec3 m = textureLod(u_image, v_screen, 0.0).rgb;
+    vec3 a = textureLod(u_image, v_screen + vec2(-0.5, -0.5) * u_texel, 0.0).rgb;
+    vec3 b = textureLod(u_image, v_screen + vec2(0.5, -0.5) * u_texel, 0.0).rgb;
+    vec3 c = textureLod(u_image, v_screen + vec2(-0.5, 0.5) * u_texel, 0.0).rgb;
+    vec3 d = textureLod(u_image, v_screen + vec2(0.5, 0.5) * u_texel, 0.0).rgb;
+    float la = luma(a), lb = luma(b), lc = luma(c), ld = luma(d), lm = luma(m);
+    float low = min(lm, min(min(la, lb), min(lc, ld))), high = max(lm, max(max(la, lb), max(lc, ld)));
+    if (high - low < max(0.03, 0.09 * high)) { out_color = vec4(m, 1.0); return; }
+    vec2 along = vec2((lc + ld) - (la + lb), (la + lc) - (lb + ld));
+    along /= min(abs(along.x), abs(along.y)) + max(0.03 * (la + lb + lc + ld), 0.008);
+    along = clamp(along, -6.0, 6.0) * u_texel;
+    vec3 close = 0.5 * (textureLod(u_image, v_screen - along / 6.0, 0.0).rgb
+                      + textureLod(u_image, v_screen + along / 6.0, 0.0).rgb);
+    vec3 wide = 0.5 * close + 0.25 * (textureLod(u_image, v_screen - along / 2.0, 0.0).rgb
+                                    + textureLod(u_image, v_screen + along / 2.0, 0.0).rgb);
+    float lw = luma(wide);
+    out_color = vec4(lw < low || lw > high ? close : wide, 1.0);
+}
+"""
 
 CUTOUT_TEST = "if (texture(u_texture, v_uv).a < 0.5) discard;"

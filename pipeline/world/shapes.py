@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numba
 import numpy as np
 
 from .model import Material, Model, merge_models
@@ -18,26 +19,50 @@ def quad(
 
     The normal is ``u x v``. Texture coordinates are metres along u and v, or 0..1 when ``stretch``.
     """
-    corner, u, v = (np.asarray(a, np.float64) for a in (corner, u, v))
-    lu, lv = float(np.linalg.norm(u)), float(np.linalg.norm(v))
-    nu, nv = max(1, int(np.ceil(lu / step))), max(1, int(np.ceil(lv / step)))
-    s, t = np.meshgrid(np.linspace(0, 1, nu + 1), np.linspace(0, 1, nv + 1), indexing="ij")
-    positions = corner + s[..., None] * u + t[..., None] * v
-    normal = np.cross(u, v)
-    normal /= max(np.linalg.norm(normal), 1e-12)
-    uvs = np.stack([s, 1 - t] if stretch else [s * lu, -t * lv], axis=-1)
-    index = np.arange((nu + 1) * (nv + 1)).reshape(nu + 1, nv + 1)
-    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
-    faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
-    count = (nu + 1) * (nv + 1)
-    return Model(
-        positions=positions.reshape(-1, 3).astype(np.float32),
-        normals=np.repeat(normal[None].astype(np.float32), count, axis=0),
-        uvs=uvs.reshape(-1, 2).astype(np.float32),
-        vertex_material=np.zeros(count, np.int16),
-        faces=faces.astype(np.int32),
-        materials=(material,),
-    )
+    sides = np.array([[*corner, *u, *v]], np.float64)
+    arrays = _rectangles(sides, step, np.array([stretch]))
+    return Model(*arrays[:3], np.zeros(len(arrays[0]), np.int16), arrays[3], (material,))
+
+
+@numba.njit(cache=True)
+def _rectangles(sides, step, stretch):
+    """Positions, normals, uvs, faces of rectangles [N, (corner, u, v)]."""
+    n = len(sides)
+    cells = np.empty((n, 2), np.int64)
+    lengths = np.empty((n, 2))
+    vertices, triangles = 0, 0
+    for i in range(n):
+        for k in range(2):
+            o = 3 + 3 * k
+            lengths[i, k] = np.sqrt(sides[i, o] ** 2 + sides[i, o + 1] ** 2 + sides[i, o + 2] ** 2)
+            cells[i, k] = max(1, int(np.ceil(lengths[i, k] / step - 1e-9)))
+        vertices += (cells[i, 0] + 1) * (cells[i, 1] + 1)
+        triangles += 2 * cells[i, 0] * cells[i, 1]
+    positions = np.empty((vertices, 3), np.float32)
+    normals = np.empty((vertices, 3), np.float32)
+    uvs = np.empty((vertices, 2), np.float32)
+    faces = np.empty((triangles, 3), np.int32)
+    at, face = 0, 0
+    for i in range(n):
+        c, u, v = sides[i, 0:3], sides[i, 3:6], sides[i, 6:9]
+        normal = np.array([u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]])
+        normal /= max(np.sqrt((normal**2).sum()), 1e-12)
+        nu, nv = cells[i]
+        for a in range(nu + 1):
+            for b in range(nv + 1):
+                s, t = a / nu, b / nv
+                row = at + a * (nv + 1) + b
+                for k in range(3):
+                    positions[row, k] = c[k] + s * u[k] + t * v[k]
+                    normals[row, k] = normal[k]
+                uvs[row, 0] = s if stretch[i] else s * lengths[i, 0]
+                uvs[row, 1] = 1 - t if stretch[i] else -t * lengths[i, 1]
+                if a < nu and b < nv:
+                    faces[face, 0], faces[face, 1], faces[face, 2] = row, row + nv + 1, row + nv + 2
+                    faces[face + 1, 0], faces[face + 1, 1], faces[face + 1, 2] = row, row + nv + 2, row + 1
+                    face += 2
+        at += (nu + 1) * (nv + 1)
+    return positions, normals, uvs, faces
 
 
 def one_material(parts: Sequence[Model]) -> Model:
@@ -56,18 +81,27 @@ def box(
     low: Vector, high: Vector, material: Material, *, step: float = 0.5, top: Material | None = None
 ) -> Model:
     """An axis-aligned box; ``top`` gives its upper face another material, stretched once over it."""
-    x0, y0, z0 = low
-    x1, y1, z1 = high
-    dx, dy, dz = (x1 - x0, 0, 0), (0, y1 - y0, 0), (0, 0, z1 - z0)
-    sides = [
-        quad((x0, y0, z0), dx, dz, material, step=step),
-        quad((x1, y1, z0), (x0 - x1, 0, 0), dz, material, step=step),
-        quad((x0, y1, z0), (0, y0 - y1, 0), dz, material, step=step),
-        quad((x1, y0, z0), dy, dz, material, step=step),
-        quad((x0, y0, z1), dx, dy, top or material, step=step, stretch=top is not None),
-        quad((x0, y1, z0), dx, (0, y0 - y1, 0), material, step=step),
-    ]
-    return one_material(sides)
+    (x0, y0, z0), (x1, y1, z1) = low, high
+    dx, dy, dz = x1 - x0, y1 - y0, z1 - z0
+    sides = np.array(
+        [
+            [x0, y0, z0, dx, 0, 0, 0, 0, dz],
+            [x1, y1, z0, -dx, 0, 0, 0, 0, dz],
+            [x0, y1, z0, 0, -dy, 0, 0, 0, dz],
+            [x1, y0, z0, 0, dy, 0, 0, 0, dz],
+            [x0, y1, z0, dx, 0, 0, 0, -dy, 0],
+            [x0, y0, z1, dx, 0, 0, 0, dy, 0],
+        ],
+        np.float64,
+    )
+    stretch = np.zeros(6, np.bool_)
+    stretch[5] = top is not None
+    positions, normals, uvs, faces = _rectangles(sides, step, stretch)
+    vertex_material = np.zeros(len(positions), np.int16)
+    if top is None:
+        return Model(positions, normals, uvs, vertex_material, faces, (material,))
+    vertex_material[(normals[:, 2] > 0.5)] = 1
+    return Model(positions, normals, uvs, vertex_material, faces, (material, top))
 
 
 def revolve(profile: Sequence[tuple[float, float]], material: Material, *, sides: int = 20) -> Model:

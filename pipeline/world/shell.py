@@ -89,7 +89,7 @@ def build_shell(layout: Layout, kind: str, openings: list[Opening], photos: list
     trim = wooden(rng) if rng.random() < 0.3 else trim
     windows = []
     for index, span in enumerate(layout.walls):
-        mine = [o for o in openings if o.wall.start is span.start or np.array_equal(o.wall.start, span.start)]
+        mine = [o for o in openings if np.array_equal(o.wall.start, span.start)]
         holes = [(o.start, o.end, o.bottom, o.top) for o in mine]
         finish = accent if index == accent_wall else paint
         layout.add(wall(span.start, span.end, height, holes, finish, reveal=trim))

@@ -33,7 +33,7 @@ def grown(cameras):
 def test_holes_behind_the_box_are_filled_with_wall():
     cameras = sideways(0.3, -0.3)
     growth = grown(cameras)
-    seen = show(growth.gaussians, cameras)
+    seen, _ = show(growth.gaussians, cameras)
     assert seen.coverage[:, 2:-2, 4:-4].min() > 0.6
     revealed = growth.support < 0.3
     assert revealed.any(dim=(1, 2)).all()
@@ -52,8 +52,21 @@ def test_what_is_grown_hides_nothing_of_the_photo():
     inside = (x >= 0) & (x < W) & (y >= 0) & (y < H)
     assert inside.any()
     assert (z[0][inside] >= (BEHIND - 1e-3) * depth[y[inside], x[inside]].clamp_max(3.0 / BEHIND)).all()
-    changed = (show(growth.gaussians, CAMERA).color - show(before, CAMERA).color).abs()
+    changed = (show(growth.gaussians, CAMERA)[0].color - show(before, CAMERA)[0].color).abs()
     assert changed[0, 3:-3, 3:-3].mean() < 0.01
+
+
+def test_gaps_in_a_surface_that_comes_apart_are_closed_at_its_depth():
+    image, depth = torch.rand(H, W, 3), torch.full((H, W), 3.0)
+    every_third = torch.zeros(H, W, dtype=torch.bool)
+    every_third[::3] = True
+    sparse = lift(image, depth, CAMERA, mask=every_third)
+    _, before = show(sparse, CAMERA)
+    assert before[0, 9:39, 9:55].min() < 0.7
+    growth = grow(sparse, image, depth, CAMERA, CAMERA, InpaintGenerator(), seed=0)
+    memory, after = show(growth.gaussians, CAMERA)
+    assert after[0, 9:39, 9:55].min() > 0.9
+    assert torch.allclose(memory.depth[0, 9:39, 9:55], torch.tensor(3.0), rtol=0.05)
 
 
 def test_the_scene_remembers_what_it_was_given():
