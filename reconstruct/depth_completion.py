@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from .windows import window_max
+
 
 def background_support(
     depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"], *, radius: int = 12, ratio: float = 1.12
@@ -21,9 +23,8 @@ def background_support(
         radius: how far around a hole sides are told apart, pixels.
         ratio: a pixel is on the near side if something around is this much further away.
     """
-    farthest = torch.where(known, depth, 0.0)
-    farthest = F.max_pool2d(farthest[None, None], 2 * radius + 1, 1, radius)[0, 0]
-    by_hole = F.max_pool2d((~known).float()[None, None], 2 * radius + 1, 1, radius)[0, 0] > 0
+    farthest = window_max(torch.where(known, depth, 0.0), radius)
+    by_hole = window_max((~known).float(), radius) > 0
     support = known & ~(by_hole & (farthest > ratio * depth))
     return support if support.any() else known
 

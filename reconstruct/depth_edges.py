@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from .windows import window_max, window_min
+
 
 def depth_edges(depth: Float[Tensor, "h w"], *, ratio: float = 1.06) -> Bool[Tensor, "h w"]:
     """Pixels on either side of a step by more than the ratio that does not just continue a slope."""
@@ -39,8 +41,8 @@ def sharpen_depth(
         ratio: windows whose far side is less than this much further away are left as they are.
     """
     inverse = 1.0 / depth
-    far, near = _window_range(inverse, radius)
-    wide_far, wide_near = _window_range(inverse, 3 * radius)
+    far, near = window_min(inverse, radius), window_max(inverse, radius)
+    wide_far, wide_near = window_min(inverse, 3 * radius), window_max(inverse, 3 * radius)
     # A slope changes three times as much over a window three times as wide; a step does not.
     is_step = (near > ratio * far) & (near - far > 0.52 * (wide_near - wide_far))
     position = (inverse - far) / (near - far).clamp_min(1e-9)
@@ -51,14 +53,6 @@ def sharpen_depth(
     to_far = (image - far_color).square().sum(-1) + 0.02 * position.square()
     snapped = torch.where(to_near <= to_far, near_inverse, far_inverse)
     return torch.where(in_ramp, 1.0 / snapped.clamp_min(1e-9), depth)
-
-
-def _window_range(value: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-    """Smallest and largest value within the radius."""
-    size = 2 * radius + 1
-    largest = F.max_pool2d(value[None, None], size, 1, radius)[0, 0]
-    smallest = -F.max_pool2d(-value[None, None], size, 1, radius)[0, 0]
-    return smallest, largest
 
 
 def _side_mean(

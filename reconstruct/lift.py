@@ -11,6 +11,7 @@ from .cameras import Cameras
 from .depth_edges import depth_edges
 from .gaussians import Gaussians, wxyz_from_rotation
 from .spherical_harmonics import sh_from_rgb
+from .windows import window_max
 
 SIGMA_PX = 0.55
 """Standard deviation of a splat in pixels of the picture: neighbours overlap, texture stays sharp."""
@@ -71,7 +72,7 @@ def surface_normals(
     )
     normals = F.normalize(smooth, dim=-1)
     normals = torch.where((normals * toward_camera).sum(-1, keepdim=True) < 0, -normals, normals)
-    near_edge = F.max_pool2d(edges.float()[None, None], 3, 1, 1)[0, 0] > 0
+    near_edge = window_max(edges.float(), 1) > 0
     return torch.where(near_edge[..., None], toward_camera, normals)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...reconstruct.depth_completion import background_support
 from ...reconstruct.errors import InputError
+from ...reconstruct.windows import window_max
 from . import ViewRequest
 
 KNOWN_COVERAGE = 0.5
@@ -66,6 +66,6 @@ def fill_holes(color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"]) -> Fl
 
 def _away_from_rims(source: Bool[Tensor, "h w"], known: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
     """Leave out the last pixels before a hole: at silhouettes they mix foreground colour into the background."""
-    rim = F.max_pool2d((~known).float()[None, None], 5, 1, 2)[0, 0] > 0
+    rim = window_max((~known).float(), 2) > 0
     inner = source & ~rim
     return inner if inner.any() else source
