@@ -15,10 +15,10 @@ import numpy as np
 from ..reconstruct.errors import InputError
 from ..reconstruct.scene import Scene, load_scene
 from ..reconstruct.transforms_json import PosedImage
+from . import packing, render
 from .guard import Guard, is_loopback
 from .page import PAGE_PATH, PageReports
 from .panels import build_panels
-from .render import warm_up
 from .session import Session
 from .stage import fov_y_to_show, stage_scene
 from .uploads import UPLOAD_PATH, Uploads
@@ -67,7 +67,7 @@ class Viewer:
         self.server = self._start(host, port, label)
         self._host, self._token = host, token
         self._share_stage()
-        threading.Thread(target=warm_up, name="compile", daemon=True).start()
+        threading.Thread(target=_compile, name="compile", daemon=True).start()
         self.server.on_client_connect(self._welcome)
         self.server.on_client_disconnect(self._farewell)
         for client in self.server.get_clients().values():
@@ -235,6 +235,11 @@ def _refuse_tunnels(server: ViserServer) -> None:
 
     for message in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
         server._websock_server.unregister_handler(message)
+
+
+def _compile() -> None:
+    packing.warm_up()
+    render.warm_up()
 
 
 def _quiet_viser():

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from cosmorama.reconstruct.spherical_harmonics import eval_sh
@@ -45,8 +46,13 @@ def test_every_small_solid_splat_passes_viser_s_bound_and_keeps_its_mass(make_ga
     torch.testing.assert_close(rgba[:, 3] * variance, before, rtol=0.03, atol=0.01)
 
 
-def test_the_size_of_the_chunks_does_not_show(monkeypatch, make_gaussians):
-    g = make_gaussians(100)
-    whole = pack_splats(g, torch.zeros(3), 400.0)
-    monkeypatch.setattr("cosmorama.viewer.packing.CHUNK", 7)
-    np.testing.assert_array_equal(pack_splats(g, torch.zeros(3), 400.0), whole)
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_every_degree_agrees_with_the_reference(make_gaussians, degree):
+    g = replace(make_gaussians(60, sh_degree=degree), opacity_logits=torch.full((60,), 9.0))
+    position = torch.tensor([0.5, 0.2, -1.0])
+    rgba = unpack(pack_splats(g, position, 500.0))[2]
+    assert (rgba[:, :3] - eval_sh(g.sh, g.means - position).clamp(0, 1)).abs().max() < 0.6 / 255
+
+
+def test_nothing_is_packed_as_nothing(make_gaussians):
+    assert pack_splats(make_gaussians(5)[:0], torch.zeros(3), 400.0).shape == (0, 8)
