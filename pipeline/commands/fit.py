@@ -113,7 +113,7 @@ class Fit:
             growth=growth,
             sh_degree=self.sh_degree,
             resolutions=tuple(
-                (until, divisor) for until, divisor in ((0.15, 4), (0.45, 2)) if side // divisor >= 48
+                (until, divisor) for until, divisor in ((0.2, 4), (0.6, 2)) if side // divisor >= 48
             ),
             antialiased=self.antialiased,
             evaluate_every=max(1, self.iterations // 12),

@@ -7,8 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..cameras import Cameras
 from ..errors import InputError
-from ..gaussians import Gaussians, gaussians_from_points
+from ..gaussians import Gaussians, cat_gaussians, gaussians_from_points
+from ..rasterize import rasterize
 from ..views import Views, as_float, shrink_views
 from .plane_sweep import DepthMaps, choose_neighbours, consistent, lookup, sweep_depths, viewing_distance
 
@@ -18,12 +20,17 @@ OVERLAP = 0.6
 """Standard deviation of a splat, relative to the distance to its neighbours."""
 LONELY = 0.25
 """Cells with fewer points than this, relative to the median cell, are noise."""
+COVER = 6
+"""One splat in so many is kept for what photos see where no other photo confirms the depth."""
 IN_FRONT = 0.93
 """A point this much nearer than the surface that another photo saw there hangs in the air."""
 
 
 def splats_from_views(views: Views, *, count: int, opacity: float = 0.5) -> Gaussians:
-    """Splats on the surfaces that a plane sweep finds; holes are filled smoothly where no photo objects.
+    """Splats on the surfaces that a plane sweep finds.
+
+    Holes are filled smoothly where other photos confirm the result; what is still bare gets a thin backdrop, as far
+    away as the farthest thing that the photo is sure of, where it hides nothing.
 
     Args:
         views: posed photos.
@@ -44,19 +51,40 @@ def splats_from_views(views: Views, *, count: int, opacity: float = 0.5) -> Gaus
     allowed = maps.consistent if views.weights is None else maps.consistent & (views.weights > 0.5)
     if int(allowed.sum()) < 100:
         raise InputError("the photos do not match each other anywhere: are the poses and the lens right?")
-    points, rgb, footprint = [], [], []
     depth = _fill(maps.depth, allowed)
-    usable_everywhere = consistent(maps.cameras, depth, maps.neighbours) & ~_hangs_in_air(maps, depth)
-    for i in range(len(views)):
-        usable = (
-            usable_everywhere[i] if views.weights is None else usable_everywhere[i] & (views.weights[i] > 0.5)
-        )
-        points.append(views.cameras[i].unproject(depth[i][None])[0][usable])
-        rgb.append(images[i][usable])
-        footprint.append(depth[i][usable] / views.cameras.intrinsics[i, 0, 0])
-    return splats_from_points(
-        torch.cat(points), torch.cat(rgb), count=count, opacity=opacity, footprint=torch.cat(footprint)
-    )
+    possible = ~_hangs_in_air(maps, depth)
+    if views.weights is not None:
+        possible &= views.weights > 0.5
+    sure = possible & consistent(maps.cameras, depth, maps.neighbours)
+    splats = _splats_from_depths(views.cameras, images, depth, sure, count - count // COVER, opacity)
+    bare = _coverage(splats, views.cameras) < 0.5
+    if views.weights is not None:
+        bare &= views.weights > 0.5
+    depth = torch.where(allowed, maps.depth, 0.0).flatten(1).amax(1)[:, None, None].expand_as(depth)
+    bare &= (depth > 0) & ~_hangs_in_air(maps, depth)
+    if not bool(bare.any()):
+        return splats
+    backdrop = _splats_from_depths(views.cameras, images, depth, bare, count // COVER, 0.5 * opacity)
+    return cat_gaussians([splats, backdrop])
+
+
+def _splats_from_depths(
+    cameras: Cameras,
+    images: Float[Tensor, "c h w 3"],
+    depth: Float[Tensor, "c h w"],
+    chosen: Bool[Tensor, "c h w"],
+    count: int,
+    opacity: float,
+) -> Gaussians:
+    points = cameras.unproject(depth)[chosen]
+    footprint = (depth / cameras.intrinsics[:, 0, 0, None, None])[chosen]
+    return splats_from_points(points, images[chosen], count=count, opacity=opacity, footprint=footprint)
+
+
+def _coverage(splats: Gaussians, cameras: Cameras) -> Float[Tensor, "c h w"]:
+    """How opaque the splats are in every pixel."""
+    with torch.no_grad():
+        return torch.cat([rasterize(splats, camera).alpha for camera in cameras])
 
 
 def splats_from_points(
