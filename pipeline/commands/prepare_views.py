@@ -1,0 +1,76 @@
+"""``cosmorama train views-data``: encode photos and synthetic scenes into samples for ``train views``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PrepareViews:
+    """Encode photos and synthetic scenes, once, into samples for `cosmorama train views`."""
+
+    out: Path
+    """Folder for the samples; new shards are added to what is there."""
+    world: Path | None = None
+    """Folder of `cosmorama train world`."""
+    photos: Path | None = None
+    """Folder of photos, for warp-and-fill."""
+    codec: Path | None = None
+    """codec.safetensors; default the shipped one."""
+    depth_model: str = "cosmorama"
+    """Estimates the photos' depth."""
+    prefix: str = "a"
+    """Of the new shards' names; shards of the same name are replaced."""
+    views: int = 6
+    """Per scene; shots with fewer frames are passed over."""
+    size: tuple[int, int] = (128, 128)
+    """Width and height of the pictures, multiples of 8."""
+    variants: int = 3
+    """Choices of given views per scene, of other cameras per photo."""
+    features: bool = False
+    """Also store DINOv2's features, for `train views --repa`."""
+    threads: int | None = None
+    """CPU threads; default all."""
+    seed: int = 0
+
+    def run(self) -> None:
+        """Encode."""
+        import torch
+
+        from ...reconstruct.errors import InputError
+        from ..diffusion.sources import world_scenes, write_photos, write_scenes
+        from ..latents.codec import codec_from_file, load_codec
+        from ..latents.photos import SUFFIXES
+
+        if self.world is None and self.photos is None:
+            raise InputError("nothing to prepare: give --world, --photos or both")
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        codec = codec_from_file(self.codec) if self.codec else load_codec()
+        width, height = self.size
+        if self.world is not None:
+            from ..world import WorldDataset
+
+            scenes = world_scenes(WorldDataset(self.world), views=self.views, width=width, height=height)
+            write_scenes(
+                scenes, codec, self.out, prefix=f"scenes-{self.prefix}", variants=self.variants,
+                features=self.features, seed=self.seed, on_progress=_print,
+            )  # fmt: skip
+        if self.photos is not None:
+            from ..depth import load_depth_estimator
+
+            estimator = load_depth_estimator(self.depth_model)
+            paths = sorted(p for p in self.photos.rglob("*") if p.suffix.lower() in SUFFIXES)
+            write_photos(
+                paths, lambda image, focal_px: estimator(image, focal_px).depth_m, codec, self.out,
+                width=width, height=height, prefix=f"photos-{self.prefix}", variants=self.variants,
+                features=self.features, seed=self.seed, on_progress=_print,
+            )  # fmt: skip
+
+
+def _print(done: int) -> None:
+    if done % 20 == 0:
+        print(json.dumps({"done": done}), file=sys.stderr, flush=True)

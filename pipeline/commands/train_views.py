@@ -1,0 +1,122 @@
+"""``cosmorama train views``: train the multi-view diffusion model on prepared samples."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ..diffusion.training import ViewTrainingConfig
+    from ..latents.codec import Codec
+
+
+@dataclass(frozen=True)
+class TrainViews:
+    """Train the multi-view diffusion model; killed and started again, it goes on where it was.
+
+    Start it through torchrun to train with several processes. OUT gets checkpoint.safetensors, metrics.jsonl,
+    views.safetensors (the averaged weights) and sheet-STEP.png (held-out samples: truth, memory, sample).
+    """
+
+    data: Path
+    """Folder of `cosmorama train views-data`."""
+    out: Path
+    """Folder of the run."""
+    preset: Literal["cpu", "gpu", "cluster"] = "cpu"
+    """Size of the network, of the batches and of the run."""
+    codec: Path | None = None
+    """codec.safetensors that the data was prepared with; default the shipped one."""
+    architecture: Literal["transformer", "unet"] = "transformer"
+    width: int | None = None
+    """Of the transformer; default by preset."""
+    depth: int | None = None
+    """Of the transformer; default by preset."""
+    objective: Literal["epsilon", "x0", "v", "flow", "edm"] = "v"
+    weighting: Literal["unit", "elbo", "min_snr", "edm", "sigmoid"] = "unit"
+    repa: bool = False
+    """Align inner features with DINOv2's (the data must have been prepared with them)."""
+    steps: int | None = None
+    """Optimiser steps in all; default by preset."""
+    scenes: int | None = None
+    """Scenes per micro-batch and process; default by preset."""
+    accumulate: int = 1
+    """Micro-batches per step."""
+    learning_rate: float | None = None
+    """Default by preset."""
+    stop_after: int | None = None
+    """End this leg after so many steps, for going on later."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints and sheets; default by preset."""
+    bf16: bool | None = None
+    """Autocast; default where the device is faster for it."""
+    device: str = "cpu"
+    threads: int | None = None
+    """CPU threads; default all."""
+    seed: int = 0
+
+    def run(self) -> None:
+        """Train."""
+        import torch
+
+        from ..diffusion.model import ViewModel
+        from ..diffusion.shards import Shards
+        from ..diffusion.sheets import write_sheet
+        from ..diffusion.sources import HELD_OUT, TRAIN
+        from ..diffusion.training import train_views
+        from ..latents.codec import codec_from_file, load_codec
+        from ..training.processes import join_processes
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        torch.manual_seed(self.seed)
+        codec: Codec = codec_from_file(self.codec) if self.codec else load_codec()
+        held_out = Shards(self.data / HELD_OUT) if (self.data / HELD_OUT).exists() else None
+
+        def on_sheet(step: int, model: ViewModel) -> None:
+            if held_out:
+                write_sheet(self.out / f"sheet-{step:07d}.png", model, held_out, codec)
+
+        with join_processes(self.device) as processes:
+            train_views(
+                self.data / TRAIN, self.out, self.config(), processes,
+                on_progress=_print if processes.is_main else None, on_sheet=on_sheet,
+            )  # fmt: skip
+
+    def config(self) -> ViewTrainingConfig:
+        """The preset with what was given on the command line."""
+        from ..diffusion.repa import RepaConfig
+        from ..diffusion.training import preset
+        from ..diffusion.transformer import TransformerConfig
+        from ..diffusion.unet import UNetConfig
+
+        base = preset(self.preset)
+        assert isinstance(base.network, TransformerConfig)
+        network = replace(
+            base.network, width=self.width or base.network.width, depth=self.depth or base.network.depth
+        )
+        loop = replace(
+            base.loop,
+            steps=self.steps or base.loop.steps,
+            learning_rate=self.learning_rate or base.loop.learning_rate,
+            checkpoint_every=self.checkpoint_every or base.loop.checkpoint_every,
+            accumulate=self.accumulate,
+            stop_after=self.stop_after,
+            bf16=self.bf16,
+            seed=self.seed,
+        )
+        return replace(
+            base,
+            network=UNetConfig() if self.architecture == "unet" else network,
+            objective=self.objective,
+            weighting=self.weighting,
+            batch=replace(base.batch, scenes=self.scenes or base.batch.scenes),
+            loop=loop,
+            repa=RepaConfig() if self.repa else None,
+        )
+
+
+def _print(done: int, total: int, **scalars: object) -> None:
+    print(json.dumps({"step": done, "of": total, **scalars}), file=sys.stderr, flush=True)

@@ -1,0 +1,168 @@
+"""Our view generator: the multi-view denoiser behind the interface that every generator has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ... import assets
+from ...reconstruct.cameras import Cameras, cat_cameras
+from ..generators import Memory, ViewRequest
+from ..latents.codec import CELL, Codec, load_codec
+from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
+from .groups import resize_images
+from .guidance import guided
+from .memory import encode_memory, known_pixels
+from .model import ViewModel, load_view_model
+from .samplers import SamplerName, sampler_by_name
+from .schedules import sampling_sigmas, shift_for_views
+from .text import encode_text, no_text
+
+WORKING_PIXELS = 128 * 128
+"""Area of the pictures that the denoiser was trained on."""
+MULTIPLE = 2 * CELL
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How samples are drawn."""
+
+    sampler: SamplerName = "dpmpp_2m"
+    steps: int = 20
+    guidance: Mapping[ConditionName, float] | None = None
+    """Strength per condition, see ``guided``."""
+    sigma_max: float = 40.0
+    """For one view; shifted with the number of views."""
+
+
+class DiffusionGenerator:
+    """Generates groups of views with the trained denoiser."""
+
+    name = "cosmorama views (multi-view diffusion, trained on synthetic rooms and photos)"
+    licences: tuple[str, ...] = ("Apache-2.0",)
+
+    def __init__(
+        self, model: ViewModel, codec: Codec, *, config: SamplingConfig | None = None, group_size: int = 8
+    ) -> None:
+        self.model, self.codec = model, codec
+        self.config = config or SamplingConfig()
+        self.group_size = group_size
+
+    @torch.no_grad()
+    def __call__(
+        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "v h w 3"]:
+        """See ``ViewGenerator``; generates at about 128x128 pixels and enlarges."""
+        height, width = request.memory.color.shape[1:3]
+        latents = self.sample_latents(request, on_progress=on_progress)
+        return resize_images(self.codec.decode(latents), width, height)
+
+    def sample_latents(
+        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "v c hl wl"]:
+        """Latents of the requested views."""
+        conditions = request_conditions(request, self.codec)
+        views, config = conditions.views, self.config
+        sigmas = sampling_sigmas("karras", config.steps, sigma_max=config.sigma_max)
+        sigmas = torch.cat([shift_for_views(sigmas[:-1], views), sigmas[-1:]])
+        generator = torch.Generator().manual_seed(request.seed)
+        noise = torch.randn(conditions.given_latents.shape, generator=generator)
+
+        def callback(step: int, steps: int, _: Tensor) -> None:
+            if on_progress:
+                on_progress(step, steps)
+
+        sample = sampler_by_name(config.sampler)(
+            guided(self.model, conditions, config.guidance), sigmas[0] * noise, sigmas,
+            generator=generator, callback=callback,
+        )  # fmt: skip
+        return sample[0, len(request.photos) :]
+
+
+def request_conditions(request: ViewRequest, codec: Codec) -> Conditions:
+    """The request as a batch of one: the given photos first, then the views to generate, at working size."""
+    width, height = working_size(request.cameras.width, request.cameras.height)
+    rows, columns = height // CELL, width // CELL
+    count, views = len(request.photos), len(request.photos) + len(request.cameras)
+    memory = resize_memory(request.memory, width, height)
+    cameras = request.cameras.resized(width, height)
+    if count:
+        cameras = cat_cameras([request.photo_cameras.resized(width, height), cameras])
+    scale = reference_scale(memory, request.cameras.resized(width, height), cameras[0])
+    seen = encode_memory(memory, codec, scale=scale)
+    blank = [value.new_zeros(count, *value.shape[1:]) for value in seen]
+    latents, depth, coverage = (torch.cat(pair)[None] for pair in zip(blank, seen, strict=True))
+    given_latents = torch.zeros_like(latents)
+    if count:
+        given_latents[0, :count] = codec.encode(resize_images(request.photos, width, height))
+    times = torch.zeros(views)
+    if request.times is not None:
+        times[count:] = request.times
+    kept = {
+        "rays": True,
+        "given": count > 0,
+        "memory": bool(coverage.any()),
+        "time": request.times is not None,
+        "text": request.text is not None,
+    }
+    pose = cameras.world_from_cam[0]
+    rays = plucker_maps(cameras, height=rows, width=columns, world_from_reference=pose, scale=scale)
+    return Conditions(
+        rays=rays[None],
+        given_latents=given_latents,
+        given=(torch.arange(views) < count)[None],
+        memory_latents=latents,
+        memory_depth=depth,
+        memory_coverage=coverage,
+        times=times[None],
+        text=(encode_text(request.text) if request.text else no_text())[None],
+        kept=torch.tensor([[kept[name] for name in CONDITION_NAMES]]),
+    )
+
+
+def working_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of about ``WORKING_PIXELS`` in the same aspect ratio, multiples of 16."""
+    scale = math.sqrt(WORKING_PIXELS / (width * height))
+    return (
+        max(MULTIPLE, round(width * scale / MULTIPLE) * MULTIPLE),
+        max(MULTIPLE, round(height * scale / MULTIPLE) * MULTIPLE),
+    )
+
+
+def resize_memory(memory: Memory, width: int, height: int) -> Memory:
+    """A memory at another size; unknown pixels take no part in the means of depth."""
+    known = (memory.depth > 0).float()
+    stacked = torch.cat(
+        [memory.color, memory.coverage[..., None], (memory.depth * known)[..., None], known[..., None]],
+        dim=-1,
+    )
+    small = F.interpolate(stacked.permute(0, 3, 1, 2), (height, width), mode="bilinear", antialias=True)
+    color, (coverage, depth, weight) = small[:, :3].permute(0, 2, 3, 1), small[:, 3:].unbind(1)
+    return Memory(color, depth / weight.clamp(min=1e-6) * (weight > 0.5), coverage)
+
+
+def reference_scale(memory: Memory, cameras: Cameras, reference: Cameras) -> float:
+    """The length unit that training used: the median depth of what is known in the reference camera's picture.
+
+    What the other cameras remember is seen from there; 1 where nothing is.
+    """
+    points = cameras.unproject(memory.depth)[known_pixels(memory)]
+    if len(points) == 0:
+        return 1.0
+    pixels, depth = reference.project(points[None])
+    x, y = pixels[0].unbind(-1)
+    inside = (depth[0] > 0) & (x > 0) & (x < reference.width) & (y > 0) & (y < reference.height)
+    return float(depth[0][inside].median()) if inside.any() else float(depth.abs().median())
+
+
+def load_view_generator(*, config: SamplingConfig | None = None) -> DiffusionGenerator:
+    """The shipped model with the shipped codec."""
+    path = Path(assets.__file__).parent / "views" / "views.safetensors"
+    return DiffusionGenerator(load_view_model(path), load_codec(), config=config)

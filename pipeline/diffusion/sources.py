@@ -1,0 +1,173 @@
+"""Where training samples come from: photos with estimated depth, and scenes with known cameras and depth."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...reconstruct.cameras import Cameras
+from ..depth import FAR_DEPTH_M
+from ..latents.codec import CELL, Codec
+from ..latents.photos import is_held_out
+from ..photo import load_photo
+from ..training.loop import step_generator
+from .groups import PosedViews
+from .prepare import prepare_photo, prepare_scene
+from .repa import dino_targets
+from .shards import ShardWriter
+from .text import encode_text, no_text
+
+if TYPE_CHECKING:
+    from ..world import WorldDataset, WorldFrame
+
+DepthFunction = Callable[[Tensor, float], Tensor]
+"""(image [h w 3], focal in pixels) -> z depth [h w], > 0."""
+TRAIN, HELD_OUT = "train", "held_out"
+"""Folders of the two splits under a data folder."""
+
+
+def world_scenes(
+    world: WorldDataset, *, views: int = 8, width: int = 128, height: int = 128
+) -> Iterator[PosedViews]:
+    """Groups of views from the synthetic world: the frames of one shot, evenly spaced, sky at ``FAR_DEPTH_M``.
+
+    Only frames of one shot share a lens and an exposure. Shots of fewer than ``views`` frames are passed over.
+
+    Args:
+        world: from ``train world``.
+        views: per group.
+        width: of the pictures, cut from the middle and shrunk.
+        height: of the pictures.
+    """
+    for number, scene in sorted(world.scenes.items()):
+        shots = [entry["shot"] for entry in scene["frames"]]
+        for shot in sorted(set(shots)):
+            frames = [i for i, s in enumerate(shots) if s == shot]
+            if len(frames) < views:
+                continue
+            chosen = [frames[round(k * (len(frames) - 1) / max(1, views - 1))] for k in range(views)]
+            yield _posed([world[number, i] for i in chosen], f"scene-{number:08d}").fitted(width, height)
+
+
+def _posed(frames: Sequence[WorldFrame], name: str) -> PosedViews:
+    depth = torch.stack([torch.from_numpy(f.depth_m) for f in frames])
+    rows, columns = depth.shape[1:]
+    cameras = Cameras(
+        torch.stack([torch.from_numpy(f.world_from_cam).float() for f in frames]),
+        torch.stack([torch.from_numpy(f.intrinsics).float() for f in frames]),
+        columns,
+        rows,
+    )
+    images = torch.stack([torch.from_numpy(f.rgb).float() / 255 for f in frames])
+    times = torch.tensor([f.time for f in frames])
+    return PosedViews(images, depth.clamp(max=FAR_DEPTH_M), cameras, name, times, frames[0].caption or None)
+
+
+def write_scenes(
+    scenes: Iterable[PosedViews],
+    codec: Codec,
+    out: Path,
+    *,
+    prefix: str = "scenes",
+    variants: int = 3,
+    features: bool = False,
+    seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Encode scenes into ``out/train`` and ``out/held_out``.
+
+    Args:
+        scenes: all of one number of views and one picture size.
+        codec: encodes pictures and memories.
+        out: the data folder.
+        prefix: of the shards' names; samples of another shape need another prefix.
+        variants: choices of given views per scene.
+        features: also store DINOv2's features, for REPA.
+        seed: of the choices; each scene's also depend on its name.
+        on_progress: called with the number of scenes done.
+
+    Returns:
+        How many scenes were written.
+    """
+    writers = {split: ShardWriter(out / split, prefix) for split in (TRAIN, HELD_OUT)}
+    done = 0
+    for scene in scenes:
+        sample = prepare_scene(scene, codec, generator=_generator(seed, scene.name), variants=variants)
+        sample["text"] = (encode_text(scene.text) if scene.text else no_text()).half()
+        if features:
+            sample["features"] = _features(scene.images)
+        writers[HELD_OUT if is_held_out(scene.name) else TRAIN].add(scene.name, sample)
+        done += 1
+        if on_progress:
+            on_progress(done)
+    for writer in writers.values():
+        writer.flush()
+    return done
+
+
+def write_photos(
+    paths: Sequence[Path],
+    depth_function: DepthFunction,
+    codec: Codec,
+    out: Path,
+    *,
+    width: int = 128,
+    height: int = 128,
+    prefix: str = "photos",
+    variants: int = 4,
+    features: bool = False,
+    seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Encode photos for warp-and-fill into ``out/train`` and ``out/held_out``.
+
+    Args:
+        paths: the photos.
+        depth_function: estimates depth, on the whole photo.
+        codec: encodes pictures and memories.
+        out: the data folder.
+        width: of the part that is taken from the photo's centre, after shrinking.
+        height: of that part.
+        prefix: of the shards' names.
+        variants: other cameras per photo.
+        features: also store DINOv2's features, for REPA.
+        seed: of the other cameras.
+        on_progress: called with the number of photos done.
+
+    Returns:
+        How many photos were written.
+    """
+    writers = {split: ShardWriter(out / split, prefix) for split in (TRAIN, HELD_OUT)}
+    for done, path in enumerate(paths, start=1):
+        photo = load_photo(path)
+        depth = depth_function(photo.image, photo.focal_px)
+        views = PosedViews(photo.image[None], depth[None], photo.camera, path.stem).fitted(width, height)
+        sample = prepare_photo(
+            views.images[0], views.depth[0], views.cameras, codec,
+            generator=_generator(seed, path.stem), variants=variants,
+        )  # fmt: skip
+        sample["text"] = no_text().half()
+        if features:
+            sample["features"] = _features(views.images)
+        writers[HELD_OUT if is_held_out(path.stem) else TRAIN].add(path.stem, sample)
+        if on_progress:
+            on_progress(done)
+    for writer in writers.values():
+        writer.flush()
+    return len(paths)
+
+
+def _features(images: Float[Tensor, "v h w 3"]) -> Float[Tensor, "v hp wp 384"]:
+    """DINOv2's features for tokens of 2x2 latent cells."""
+    rows, columns = (-(-side // (2 * CELL)) for side in images.shape[1:3])
+    return dino_targets(images, rows=rows, columns=columns).half()
+
+
+def _generator(seed: int, name: str) -> torch.Generator:
+    return step_generator(seed, zlib.crc32(name.encode()))
