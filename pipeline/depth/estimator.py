@@ -24,8 +24,10 @@ LICENCES = (
     "Apache-2.0 (this head, trained on CC0 and CC-BY 3.0 models: see assets/depth)",
     DINOV2_SMALL.licence,
 )
-TOKENS = 560
-"""Features per photo: near what the head was trained on, enough for people and chair legs."""
+TOKENS = 400
+"""Features per photo, a little above what the head was trained on."""
+VIEWS = ((1.0, False), (1.0, True), (0.6, False))
+"""(share of ``TOKENS``, mirrored) of the answers that are averaged: errors that follow the grid of tokens cancel."""
 WITHIN = math.log(1.25)
 """Confidence is the chance that depth is within this factor of the truth."""
 
@@ -34,12 +36,16 @@ class CosmoramaEstimator:
     """Metric depth, confidence and sky of one photo."""
 
     def __init__(
-        self, head: DepthHead, *, tokens: int = TOKENS, flip: bool = True, name: str = "cosmorama"
+        self,
+        head: DepthHead,
+        *,
+        tokens: int = TOKENS,
+        views: tuple[tuple[float, bool], ...] = VIEWS,
+        name: str = "cosmorama",
     ) -> None:
         self.head = head.eval()
         self.tokens = tokens
-        self.flip = flip
-        """Average with the answer for the mirrored photo."""
+        self.views = views
         self.name = name
         self.licences = LICENCES
 
@@ -53,25 +59,33 @@ class CosmoramaEstimator:
         """
         device = next(self.head.parameters()).device
         height, width = image.shape[:2]
-        photo = resize_photo(image.to(device), token_grid(width, height, self.tokens))
-        coarse_photo = photo_for_head(photo)
-        output = self._predict(photo, coarse_photo)
-        far = resize_map(output.far_logit, (height, width)) > 0
-        log_depth = upsample_depth(output.log_depth, coarse_photo, image.to(device))
+        photo = image.to(device)
+        output, coarse_photo = self._predict(photo)
+        far = upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0
+        log_depth = upsample_depth(output.log_depth, coarse_photo, photo)
         depth = log_depth.exp() * normalised_focal(focal_px, width, height)
         depth = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))
 
-    def _predict(self, photo: Tensor, coarse_photo: Tensor) -> HeadOutput:
-        views = [photo, photo.flip(1)] if self.flip else [photo]
-        coarse = [coarse_photo, coarse_photo.flip(1)] if self.flip else [coarse_photo]
-        features = dinov2_features(torch.stack(views), layers=self.head.config.layers)
-        output = self.head(features, torch.stack(coarse))
-        if not self.flip:
-            return HeadOutput(*(value[0] for value in output))
-        return HeadOutput(*((value[0] + value[1].flip(1)) / 2 for value in output))
+    def _predict(self, image: Tensor) -> tuple[HeadOutput, Float[Tensor, "h w 3"]]:
+        """The mean answer of the views at the size of the first, and the photo at that size."""
+        height, width = image.shape[:2]
+        answers: list[HeadOutput] = []
+        for share, mirrored in self.views:
+            photo = resize_photo(image, token_grid(width, height, round(self.tokens * share)))
+            photo = photo.flip(1) if mirrored else photo
+            features = dinov2_features(photo[None], layers=self.head.config.layers)
+            answer = self.head(features, photo_for_head(photo)[None])
+            answers.append(HeadOutput(*(v[0].flip(1) if mirrored else v[0] for v in answer)))
+        size = answers[0].log_depth.shape
+        means = (
+            torch.stack([resize_map(v, size) for v in values]).mean(0)
+            for values in zip(*answers, strict=True)
+        )
+        first = resize_photo(image, token_grid(width, height, round(self.tokens * self.views[0][0])))
+        return HeadOutput(*means), photo_for_head(first)
 
 
 def token_grid(width: int, height: int, tokens: int) -> tuple[int, int]:

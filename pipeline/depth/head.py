@@ -42,7 +42,8 @@ class HeadConfig:
 
 def head_config(stored: dict[str, Any]) -> HeadConfig:
     """The configuration out of a weights file's header, where tuples have become lists."""
-    return HeadConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+    return HeadConfig(**values)
 
 
 class HeadOutput(NamedTuple):

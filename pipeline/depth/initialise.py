@@ -69,11 +69,10 @@ def _set_whitening(head: DepthHead, batches: Sequence[Callable[[], Batch]]) -> N
     total, square = torch.zeros(layers, width), torch.zeros(layers, width, width)
     count = 0
     for read in batches:
-        for i, feature in enumerate(read().features):
-            tokens = feature.reshape(-1, width)
-            total[i] += tokens.sum(0)
-            square[i].addmm_(tokens.T, tokens)
-        count += len(tokens)
+        stacked = torch.stack(read().features).reshape(layers, -1, width)
+        count += stacked.shape[1]
+        total += stacked.sum(1)
+        square.baddbmm_(stacked.transpose(1, 2), stacked)
     mean.copy_(total / count)
     for i in range(layers):
         values, vectors = torch.linalg.eigh((square[i] / count - torch.outer(mean[i], mean[i])).double())
