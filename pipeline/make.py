@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..reconstruct.cameras import Cameras, cat_cameras
-from ..reconstruct.depth_edges import sharpen_depth
+from ..reconstruct.depth_edges import guide_depth, sharpen_depth
 from ..reconstruct.errors import InputError
 from ..reconstruct.files.atomic import atomic_folder
 from ..reconstruct.fit import FitConfig, LearningRates, fit_gaussians
@@ -100,7 +100,8 @@ def make_scene(
             watcher.photo(photo.image)
         with reporter.stage("depth"):
             estimator = depth_estimator or load_depth_estimator(options.depth_model, device=options.device)
-            depth = sharpen_depth(estimator(photo.image, photo.focal_px).depth_m, photo.image)
+            depth = guide_depth(estimator(photo.image, photo.focal_px).depth_m, photo.image)
+            depth = sharpen_depth(depth, photo.image)
             watcher.depth(depth)
         with reporter.stage("splats"):
             surface = lift(photo.image, depth, photo.camera)

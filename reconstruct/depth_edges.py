@@ -1,7 +1,7 @@
-"""Depth discontinuities: where they are, and making them one pixel wide.
+"""Depth discontinuities: where they are, and moving them to where the photo's edges are, one pixel wide.
 
 Depth maps of networks ramp from foreground to background over a few pixels. Lifted into 3D, the ramp is a sheet of
-rubber between the two. Both functions look at inverse depth, which is linear in the image for a plane, so that even a
+rubber between the two. All functions look at inverse depth, which is linear in the image for a plane, so that even a
 floor that runs to the horizon is no edge; differences are taken as ratios, so the scene's scale does not matter.
 """
 
@@ -27,6 +27,32 @@ def depth_edges(depth: Float[Tensor, "h w"], *, ratio: float = 1.06) -> Bool[Ten
         steep = (step > (ratio - 1.0) * torch.minimum(value[..., 1:], value[..., :-1])) & (step > 2.0 * slope)
         edge |= (F.pad(steep, (0, 1)) | F.pad(steep, (1, 0))).movedim(-1, dim)
     return edge
+
+
+def guide_depth(
+    depth: Float[Tensor, "h w"],
+    image: Float[Tensor, "h w 3"],
+    *,
+    radius: int | None = None,
+    epsilon: float = 1e-2,
+) -> Float[Tensor, "h w"]:
+    """Move the blurred steps of a coarse depth map to where the photo has its edges; flat texture changes nothing.
+
+    In every window inverse depth becomes the best linear function of colour: the guided filter (He, Sun and Tang,
+    Guided Image Filtering, 2010), by kornia.
+
+    Args:
+        depth: > 0.
+        image: guides.
+        radius: of the windows in pixels; default a 32nd of the long side, about a patch of a vision transformer.
+        epsilon: variance of colour below which a window counts as flat.
+    """
+    from kornia.filters import guided_blur
+
+    radius = max(1, max(depth.shape) // 32) if radius is None else radius
+    inverse = 1.0 / depth
+    guided = guided_blur(image.permute(2, 0, 1)[None], inverse[None, None], 2 * radius + 1, epsilon)[0, 0]
+    return 1.0 / torch.maximum(torch.minimum(guided, inverse.max()), inverse.min())
 
 
 def sharpen_depth(
