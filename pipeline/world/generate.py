@@ -79,7 +79,7 @@ def render_scene(
     scene, rng = make_scene(spec, number)
     textures = {m.texture for p in scene.placements for m in p.model.materials if m.texture}
     means = {key: mean_color(key) for key in sorted(textures)}
-    cell, density = (0.1, 900.0) if scene.indoor else (0.5, 40.0)
+    cell, density = (0.1, 900.0) if scene.indoor else (0.6, 14.0)
     field = light_scene(scene, voxelise(scene, means, cell=cell, density=density))
     renderer.load_scene(scene, gather_buffers(scene, field), field)
     width, height = spec.width, spec.height

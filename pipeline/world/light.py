@@ -113,10 +113,24 @@ def light_scene(scene: Scene, grid: VoxelGrid) -> LightField:
     bounce = np.float32(1 / (1 - 0.75 * mean_albedo)) if scene.indoor else np.float32(1.15)
     direct_lamps = lamps[1:] if scene.indoor else lamps
     _gather(
-        grid.solid, origin, cell, radiance, fibonacci_directions(RAYS), direct_lamps, windows, frames, sky,
+        grid.solid, _near_surface(grid.solid), origin, cell, radiance, fibonacci_directions(RAYS), direct_lamps, windows, frames, sky,
         outside, bounce, probes, valid,
     )  # fmt: skip
     return LightField(grid, radiance, probes, valid, sky)
+
+
+@numba.njit(cache=True)
+def _near_surface(solid):
+    """uint8 [X, Y, Z]: within reach of a surface; probes elsewhere would light nothing."""
+    near = np.zeros_like(solid)
+    nx, ny, nz = solid.shape
+    r = PROBE_STEP + 1
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                if solid[x, y, z]:
+                    near[max(0, x - r) : x + r + 1, max(0, y - r) : y + r + 1, max(0, z - r) : z + r + 1] = 1
+    return near
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -190,7 +204,7 @@ def _light_faces(solid, albedo, emission, origin, cell, lamps, windows, frames, 
 
 @numba.njit(cache=True, fastmath=True)
 def _gather(
-    solid, origin, cell, radiance, directions, lamps, windows, frames, sky, outside, bounce, probes, valid
+    solid, near, origin, cell, radiance, directions, lamps, windows, frames, sky, outside, bounce, probes, valid
 ):
     e = np.zeros((6, 3), np.float32)
     spread = np.float32(4.0 / len(directions))
@@ -199,7 +213,7 @@ def _gather(
         for j in range(probes.shape[1]):
             for k in range(probes.shape[2]):
                 x, y, z = i * PROBE_STEP, j * PROBE_STEP, k * PROBE_STEP
-                if x >= nx or y >= ny or z >= nz or solid[x, y, z]:
+                if x >= nx or y >= ny or z >= nz or solid[x, y, z] or not near[x, y, z]:
                     continue
                 px = origin[0] + (x + 0.5) * cell
                 py = origin[1] + (y + 0.5) * cell

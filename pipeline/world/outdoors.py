@@ -52,10 +52,10 @@ def open_sky(rng: np.random.Generator) -> Sky:
     )  # fmt: skip
     overcast = rng.random() < 0.35
     low_sun = 1 - np.sin(elevation)
-    sun = np.array([1.0, 0.93 - 0.25 * low_sun, 0.85 - 0.55 * low_sun]) * rng.uniform(6, 10)
+    sun = np.array([1.0, 0.95 - 0.2 * low_sun, 0.88 - 0.45 * low_sun]) * rng.uniform(5, 9)
     cover = rng.uniform(0.7, 0.95) if overcast else rng.uniform(0.05, 0.6)
     horizon = np.array([0.85 + 0.25 * low_sun, 0.95, 1.05 - 0.1 * low_sun]) * rng.uniform(0.8, 1.3)
-    zenith = np.array([0.2, 0.42, 0.95]) * rng.uniform(0.7, 1.1) if not overcast else horizon * 0.8
+    zenith = np.array([0.28, 0.52, 1.0]) * rng.uniform(0.7, 1.2) if not overcast else horizon * 0.8
     cloud = np.array([1.15, 1.12, 1.1]) * rng.uniform(0.8, 1.5)
     return Sky(
         zenith=tuple(zenith), horizon=tuple(horizon), cloud=tuple(cloud), cover=float(cover),

@@ -12,7 +12,7 @@ from .render import Look, View
 from .scene import Scene
 from .shapes import inside_outline
 
-GREY = 0.2
+GREY = 0.27
 """Exposed value (before the shoulder) of the middle of a picture."""
 
 
@@ -111,8 +111,8 @@ def _random_shot(scene, space, rng, length, width, height, focus):
             if len(scene.outline) and not inside_outline(scene.outline, eye[None, :2])[0]:
                 continue
         else:
-            middle = (low + high) / 2
-            eye[:2] = middle[:2] + (eye[:2] - middle[:2]) * 0.7
+            subject = _near_subject(scene, rng)
+            eye[:2] = subject if subject is not None else ((low + high) / 2 + (eye - (low + high) / 2) * 0.7)[:2]
             eye[2] = rng.choice(
                 [rng.normal(1.5, 0.25), rng.uniform(0.3, 1.2), rng.uniform(2, 6)], p=[0.72, 0.16, 0.12]
             )
@@ -144,6 +144,17 @@ def _random_shot(scene, space, rng, length, width, height, focus):
         return None
     poses = [look_at_roll(e, target + sweep * t, roll + rng.normal(0, 0.005)) for e, t in zip(eyes, s)]
     return poses, intrinsics, target
+
+
+def _near_subject(scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
+    """Often: a place to stand [2] within a few sizes of a person, an animal, a vehicle."""
+    things = [p for p in scene.placements if p.label not in ("", "ground", "road", "pavement", "house", "terrace")]
+    if not things or rng.random() < 0.3:
+        return None
+    low, high = things[rng.integers(len(things))].world_bounds()
+    size = float(np.clip(np.max(high - low), 0.5, 6.0))
+    angle, distance = rng.uniform(0, 2 * np.pi), size * rng.uniform(0.7, 3.0) + 0.6
+    return ((low + high) / 2)[:2] + distance * np.array([np.cos(angle), np.sin(angle)])
 
 
 def _target(scene: Scene, eye: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -213,15 +224,17 @@ def choose_look(seen: np.ndarray, rng: np.random.Generator) -> Look:
     """Exposure and white balance from the light in view, as a camera would, with some error and taste."""
     luminance = seen @ np.array([0.25, 0.6, 0.15])
     lit = luminance[luminance > 1e-6]
-    middle = float(np.exp(np.log(lit).mean()) * 0.5 + np.median(lit) * 0.5) if len(lit) else 1.0
-    exposure = GREY / max(middle * 1.35, 1e-4) * 2 ** rng.normal(0, 0.4)
+    if len(lit):
+        lit = np.minimum(lit, 2.5 * np.median(lit))  # windows and lamps may burn out
+    middle = float(np.exp(np.log(lit).mean()) * 0.5 + np.mean(lit) * 0.5) if len(lit) else 1.0
+    exposure = GREY / max(middle * 1.35, 1e-4) * 2 ** rng.normal(0, 0.35)
     mean = np.maximum(np.clip(seen, 0, 4 * middle).mean(axis=0), 1e-6)
     cast = (mean / mean.mean()) ** -rng.uniform(0.3, 0.95)
     taste = np.exp(rng.normal(0, 0.05, 3))
     values = exposure * cast * taste
     return Look(
         exposure=(float(values[0]), float(values[1]), float(values[2])),
-        contrast=float(rng.uniform(0.0, 0.5)),
+        contrast=float(rng.uniform(0.0, 0.45)),
         saturation=float(rng.uniform(0.75, 1.25)),
         black=float(max(0.0, rng.normal(0.0, 0.02))),
         vignette=float(rng.uniform(0.0, 0.6)),

@@ -10,12 +10,14 @@ from functools import cache
 import numpy as np
 
 from .catalogue import CatalogueItem, furniture_available, load_catalogue
-from .model import Material, Model
+from .model import Material, Model, placement_matrix, transformed
 from .models import load_model
+from .plants import broadleaf, shrub
 from .shapes import box, cylinder, one_material, sphere
-from .model import placement_matrix, transformed
 
 MOST_TRIANGLES = 14000
+MOST_TREE_BYTES = 4_200_000
+"""Trees with more leaves than this lose too many when thinned."""
 
 ROLES: dict[str, str] = {
     "sofa": r"Living room:(Sofa.*|Couch|Clear sofa|Burlap sofa|Futon couch|Winchester sofa|Corner sofa)$|Bedroom:(Day bed)$",
@@ -125,7 +127,8 @@ def candidates(role: str) -> tuple[CatalogueItem, ...]:
         found = [i for i in found if i.size[2] > 0.68 and min(i.size[:2]) > 0.6]
     if role == "side_table":
         found = [i for i in found if i.size[2] < 0.66]
-    return tuple(i for i in found if len(load_model(i).faces) <= MOST_TRIANGLES)
+    limit = MOST_TREE_BYTES if role == "tree" else 10**9
+    return tuple(i for i in found if i.obj_bytes <= limit and len(load_model(i).faces) <= MOST_TRIANGLES)
 
 
 def pick(role: str, rng: np.random.Generator, *, largest: float | None = None) -> Piece:
@@ -136,6 +139,10 @@ def pick(role: str, rng: np.random.Generator, *, largest: float | None = None) -
         rng: decides.
         largest: metres that its footprint may measure at most, if something that small exists.
     """
+    if role == "tree" and rng.random() < 0.6:
+        return Piece(broadleaf(rng), "tree", role)
+    if role == "bush" and rng.random() < 0.5:
+        return Piece(shrub(rng), "bush", role)
     items = candidates(role)
     fitting = [i for i in items if largest is None or max(i.size[:2]) <= largest] or list(items)
     if not fitting:
@@ -199,11 +206,7 @@ def _small(rng: np.random.Generator) -> tuple[Model, None]:
 
 
 def _tree(rng: np.random.Generator) -> tuple[Model, None]:
-    height = rng.uniform(3, 7)
-    crown = transformed(
-        sphere(height * 0.25, Material((0.05, 0.15, 0.04))), placement_matrix(0, 0, height * 0.4)
-    )
-    return one_material([cylinder(0.15, height * 0.5, Material((0.15, 0.09, 0.05))), crown]), None
+    return broadleaf(rng), None
 
 
 def _figure(rng: np.random.Generator) -> tuple[Model, None]:

@@ -368,8 +368,8 @@ def _details(layout: Layout, kind: str) -> None:
         _each(layout, "animal", 1, wall=False)
     book_rows(layout)
     tables = ("dining_table", "coffee_table", "side_table")
-    layout.on_top(lambda: table_item(rng), tables, int(rng.integers(3, 14)))
-    layout.on_top(lambda: desk_item(rng), ("desk", "nightstand"), int(rng.integers(3, 12)))
+    layout.on_top(lambda: table_item(rng), tables, int(rng.integers(4, 18)))
+    layout.on_top(lambda: desk_item(rng), ("desk", "nightstand"), int(rng.integers(4, 16)))
     layout.on_top(
         lambda: pick("table_lamp", rng, largest=0.4),
         ("nightstand", "side_table", "desk", "wardrobe"),
@@ -378,6 +378,6 @@ def _details(layout: Layout, kind: str) -> None:
     shelves = ("wardrobe", "bookcase", "tv_stand", "cabinet", "piano", "fireplace")
     layout.on_top(lambda: pick("shelf_clutter", rng), shelves, int(rng.integers(0, 6)))
     layout.on_top(lambda: loose_item(rng), (*shelves, "bed", "sofa", "armchair"), int(rng.integers(0, 7)))
-    for _ in range(int(rng.integers(0, 7))):
+    for _ in range(int(rng.integers(1, 9))):
         piece: Piece = pick("floor_clutter", rng) if rng.random() < 0.6 else loose_item(rng, largest=0.5)
         layout.on_floor(piece, tries=4)

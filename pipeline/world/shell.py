@@ -238,8 +238,15 @@ def _pictures(layout: Layout, openings: list[Opening], photos: list[str]) -> Non
             np.array_equal(o.wall.start, span.start) and at < o.end + 0.1 and at + w > o.start - 0.1
             for o in openings
         )
+        ends = np.array([span.start + span.along * at, span.start + span.along * (at + w)])
+        near, far = ends.min(axis=0) - 0.04, ends.max(axis=0) + 0.04
+        clash |= any(
+            near[0] < c and far[0] > a and near[1] < d and far[1] > b and z < f and z + h > e
+            for a, b, c, d, e, f in layout.taken
+        )
         if clash or z + h > layout.height - 0.1:
             continue
+        layout.block(*near, *far, z0=z, z1=z + h)
         if photos and rng.random() < 0.6:
             texture = f"photo:{photos[rng.integers(len(photos))]}"
         else:

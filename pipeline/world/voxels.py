@@ -5,12 +5,13 @@ Rays step from voxel to voxel (Amanatides and Woo, "A Fast Voxel Traversal Algor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
 
-from .scene import Scene
+from .model import Model
+from .scene import Placement, Scene
 
 FACES = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], np.float32)
 """Outward directions of a voxel's faces; index 2 * axis + (negative)."""
@@ -53,7 +54,7 @@ def voxelise(scene: Scene, texture_means: dict[str, np.ndarray], *, cell: float,
     for placement in scene.placements:
         if not placement.solid or placement.background or placement.motion is not None:
             continue
-        points, normals, material = placement.model.surface_samples(density)
+        points, normals, material = _within(placement, scene).surface_samples(density)
         rotation = placement.matrix[:3, :3].astype(np.float32)
         moved = points @ rotation.T + placement.matrix[:3, 3].astype(np.float32)
         moved -= 0.3 * cell * (normals @ rotation.T)
@@ -65,6 +66,19 @@ def voxelise(scene: Scene, texture_means: dict[str, np.ndarray], *, cell: float,
         _mark(moved, material, colors, glow, low, cell, counts, albedo, emission)
     weight = np.maximum(counts, 1)[..., None]
     return VoxelGrid(low, cell, (counts > 0).astype(np.uint8), albedo / weight, emission / weight)
+
+
+def _within(placement: Placement, scene: Scene) -> Model:
+    """The placement's model without the triangles outside the scene's volume (roads and hills run on for ever)."""
+    low, high = np.array(scene.low) - 1.0, np.array(scene.high) + 1.0
+    bounds = placement.world_bounds()
+    if (bounds[0] >= low).all() and (bounds[1] <= high).all():
+        return placement.model
+    model = placement.model
+    moved = model.positions @ placement.matrix[:3, :3].T + placement.matrix[:3, 3]
+    corners = moved[model.faces]
+    inside = ((corners.min(axis=1) < high) & (corners.max(axis=1) > low)).all(axis=1)
+    return replace(model, faces=model.faces[inside]) if inside.any() else model
 
 
 @numba.njit(cache=True)
