@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -44,12 +45,15 @@ class Export:
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise InputError(f"--sh-degree must be 0 to 3, not {self.sh_degree}")
         kinds = [target_kind(path, self.as_) for path in self.out]
+        write_mesh = _mesh_writer() if "mesh" in kinds else None
         self._check_targets()
         scene, notes = _load(self.scene)
         _say([f"{self.scene}: {len(scene.gaussians)} splats", *(f"  {note}" for note in notes)])
         files = []
         for path, kind in zip(self.out, kinds):
-            told = self._write(path, kind, scene)
+            told = (
+                write_mesh(path, scene, overwrite=self.force) if kind == "mesh" else self._write(path, scene)
+            )
             size = path.stat().st_size
             _say([f"{path}: {kind}, {size / 1e6:.2f} MB", *(f"  {note}" for note in told)])
             files.append({"path": str(path), "kind": kind, "bytes": size, "notes": list(told)})
@@ -74,15 +78,7 @@ class Export:
             if path.exists() and not self.force:
                 raise InputError(f"{path} exists already; it is only replaced with --force")
 
-    def _write(self, path: Path, kind: str, scene: Scene) -> tuple[str, ...]:
-        if kind == "mesh":
-            try:
-                from ...reconstruct.mesh.export import write_mesh  # pyright: ignore
-            except ImportError as error:
-                from ...reconstruct.errors import InputError
-
-                raise InputError(f"{path}: meshes cannot be written by this version") from error
-            return tuple(write_mesh(path, scene, overwrite=self.force))
+    def _write(self, path: Path, scene: Scene) -> tuple[str, ...]:
         from ...reconstruct.files import write_splats
 
         return write_splats(
@@ -121,6 +117,16 @@ def target_kind(path: Path, choice: Literal["auto", "splats", "mesh"]) -> Litera
         return choice
     words = path.name[: -len(suffix)].lower().replace("-", " ").replace("_", " ").replace(".", " ").split()
     return "mesh" if "mesh" in words else "splats"
+
+
+def _mesh_writer() -> Any:
+    """``write_mesh(path, scene, *, overwrite) -> notes``, or a clear line where meshes cannot be made."""
+    from ...reconstruct.errors import InputError
+
+    try:
+        return import_module("...reconstruct.mesh.export", __package__).write_mesh
+    except ImportError as error:
+        raise InputError(f"meshes cannot be written by this installation ({error})") from error
 
 
 def _load(path: Path) -> tuple[Scene, list[str]]:

@@ -122,11 +122,12 @@ class Document:
         if "matrix" in node:
             return np.array(self._numbers(node, "matrix", [0.0] * 16)).reshape(4, 4).T
         matrix = np.eye(4)
-        x, y, z, w = self._numbers(node, "rotation", [0.0, 0.0, 0.0, 1.0])
-        if x * x + y * y + z * z + w * w < 1e-12:
-            raise InputError(f"{self.path} is damaged: a node has a rotation of length zero")
-        rotation = rotation_from_wxyz(torch.tensor([w, x, y, z], dtype=torch.float64)).numpy()
-        matrix[:3, :3] = rotation * np.array(self._numbers(node, "scale", [1.0] * 3))
+        if "rotation" in node:
+            x, y, z, w = self._numbers(node, "rotation", [0.0] * 4)
+            if x * x + y * y + z * z + w * w < 1e-12:
+                raise InputError(f"{self.path} is damaged: a node has a rotation of length zero")
+            matrix[:3, :3] = rotation_from_wxyz(torch.tensor([w, x, y, z], dtype=torch.float64)).numpy()
+        matrix[:3, :3] *= np.array(self._numbers(node, "scale", [1.0] * 3))
         matrix[:3, 3] = self._numbers(node, "translation", [0.0] * 3)
         return matrix
 

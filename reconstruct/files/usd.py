@@ -90,7 +90,7 @@ def _library(path: Path) -> ModuleType:
     except ImportError as error:
         raise InputError(f"{path}: USD needs the extra 'splats' (pip install 'cosmorama[splats]')") from error
     if not hasattr(volumes, "ParticleField3DGaussianSplat"):
-        raise InputError(f"{path}: this USD library is too old for splats; usd-core 25.5 or newer is needed")
+        raise InputError(f"{path}: this USD library is too old for splats; usd-core 26.3 or newer is needed")
     return usd
 
 

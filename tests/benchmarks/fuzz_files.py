@@ -26,7 +26,7 @@ import traceback
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,11 @@ _WORDS = [b"-1", b"0", b"1e999", b"NaN", b"1000000000", b"99999999999999999999",
           b"../../etc/passwd", b"property list uchar int a", b"0.5", b"4294967296"]  # fmt: skip
 
 
-def seeds(folder: Path) -> dict[str, list[bytes]]:
+def seeds(folder: Path, suffixes: Sequence[str] = SPLAT_SUFFIXES) -> dict[str, list[bytes]]:
     """Valid small files of every format, with and without harmonics and motion."""
     generator = torch.Generator().manual_seed(0)
     files: dict[str, list[bytes]] = {}
-    for suffix in SPLAT_SUFFIXES:
+    for suffix in suffixes:
         for degree, count in ((0, 5), (1, 300), (3, 40)):
             splats = random_splats(count, degree, generator)
             motion = None
@@ -71,8 +71,10 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
             path = folder / f"seed{suffix}"
             write_splats(path, splats, motion=motion, up=torch.tensor([0.0, -1.0, 0.0]), overwrite=True)
             files.setdefault(suffix, []).append(path.read_bytes())
-    files[".spz"] += [spz_of_version(files[".spz"][1], version) for version in (2, 4)]
-    files[".ksplat"] += [ksplat_at_level(files[".ksplat"][1], level) for level in (1, 2)]
+    if ".spz" in files:
+        files[".spz"] += [spz_of_version(files[".spz"][1], version) for version in (2, 4)]
+    if ".ksplat" in files:
+        files[".ksplat"] += [ksplat_at_level(files[".ksplat"][1], level) for level in (1, 2)]
     return files
 
 
@@ -283,7 +285,7 @@ def main() -> None:
     signal.signal(signal.SIGALRM, _too_long)
     start = time.time()
     with tempfile.TemporaryDirectory() as name:
-        valid = seeds(Path(name))
+        valid = seeds(Path(name), args.formats)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         resource.setrlimit(resource.RLIMIT_AS, (_address_space() + (2 << 30),) * 2)
         for i in range(args.inputs):

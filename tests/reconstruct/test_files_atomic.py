@@ -10,6 +10,12 @@ def names(folder):
     return sorted(p.name for p in folder.iterdir())
 
 
+def fail_half_way(context, name):
+    with context as temporary:
+        (temporary / name).write_text("half")
+        raise RuntimeError("half way")
+
+
 def test_file_appears_only_at_the_end(tmp_path):
     target = tmp_path / "new" / "a.compressed.ply"
     with atomic_write(target) as temporary:
@@ -25,9 +31,8 @@ def test_nothing_is_left_after_a_failure(tmp_path):
     old = tmp_path / "old.ply"
     old.write_text("before")
     for target in (old, tmp_path / "deep" / "er" / "new.ply"):
-        with pytest.raises(RuntimeError, match="half way"), atomic_write(target) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError("half way")
+        with pytest.raises(RuntimeError, match="half way"):
+            fail_half_way(atomic_write(target), "")
     assert names(tmp_path) == ["old.ply"]
     assert old.read_text() == "before"
 
@@ -53,16 +58,15 @@ def test_a_folder_is_no_file_and_the_other_way_round(tmp_path):
 
 
 def test_failing_disk_is_one_clear_error(tmp_path):
-    with pytest.raises(InputError, match="cannot write .*No space left"), atomic_write(tmp_path / "a.ply"):
+    with pytest.raises(InputError, match=r"cannot write .*No space left"), atomic_write(tmp_path / "a.ply"):
         raise OSError(28, os.strerror(28))
     assert names(tmp_path) == []
 
 
 def test_folder_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "scenes" / "room"
-    with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
-        (temporary / "scene.ply").write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way(atomic_folder(target), "scene.ply")
     assert names(tmp_path) == []
     with atomic_folder(target) as temporary:
         (temporary / "scene.ply").write_text("1")
@@ -76,8 +80,8 @@ def test_existing_folder_is_replaced_with_all_that_is_in_it(tmp_path):
     target = tmp_path / "room"
     target.mkdir()
     (target / "old").write_text("0")
-    with pytest.raises(RuntimeError), atomic_folder(target, overwrite=True) as temporary:
-        raise RuntimeError
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way(atomic_folder(target, overwrite=True), "new")
     assert names(target) == ["old"]
     with atomic_folder(target, overwrite=True) as temporary:
         (temporary / "new").write_text("1")

@@ -14,7 +14,7 @@ import torch
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.files import SPLAT_SUFFIXES, SplatFile, read_splats, splat_suffix, write_splats
 from cosmorama.reconstruct.files.axes import y_up_from_scene
-from cosmorama.reconstruct.files.roundtrip import in_file_order, orbit_cameras, round_trip, sample_splats
+from cosmorama.reconstruct.files.roundtrip import orbit_cameras, round_trip, sample_splats
 from cosmorama.reconstruct.gaussians import Gaussians
 from cosmorama.reconstruct.motion import Motion
 from cosmorama.reconstruct.spherical_harmonics import eval_sh
@@ -211,7 +211,8 @@ def test_ply_of_other_types_and_orders(tmp_path):
     ]
     names += ["f_dc_0", "f_dc_1", "f_dc_2"]
     types = ["double" if name != "extra" else "uchar" for name in names]
-    header = "ply\r\nformat binary_big_endian 1.0\r\ncomment Vertical Axis: z\r\nelement other 2\r\nproperty short q\r\n"
+    header = "ply\r\nformat binary_big_endian 1.0\r\ncomment Vertical Axis: z\r\n"
+    header += "element other 2\r\nproperty short q\r\n"
     header += (
         "element vertex 1\r\n"
         + "".join(f"property {t} {n}\r\n" for t, n in zip(types, names))
