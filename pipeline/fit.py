@@ -53,10 +53,14 @@ def fit_and_report(
 
         perceptual = dinov2_distance()
     with reporter.stage("fit") as advance:
+
+        def progress(done: int, total: int, *, gaussians: object, **details: object) -> None:
+            advance(done, total, **details)
+
         fit = fit_capture(
             capture, config, start=options.start, first_splats=options.first_splats,
             hold_out_every=options.hold_out_every, perceptual=perceptual, seed=options.seed, device=device,
-            checkpoint=checkpoint, resume=options.resume, on_progress=advance,
+            checkpoint=checkpoint, resume=options.resume, on_progress=progress,
         )  # fmt: skip
     cpu_seconds = time.process_time() - began_cpu
     return fit, _report(fit, time.perf_counter() - began, cpu_seconds, device)
