@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -94,10 +95,16 @@ def write_splats(
     """
     path = Path(path)
     _, module = _codec(path)
+    if metres_per_unit is not None and not 0 < metres_per_unit < math.inf:
+        raise InputError(f"metres_per_unit must be a number above 0, not {metres_per_unit}")
+    if sh_degree is not None and not 0 <= sh_degree <= 3:
+        raise InputError(f"sh_degree must be 0 to 3, not {sh_degree}")
     gaussians = gaussians.detach().to("cpu")
     motion = None if motion is None else _on_cpu(motion)
     if up is not None:
         up = torch.nn.functional.normalize(up.detach().to("cpu", torch.float32), dim=0)
+        if not float(up.norm()) > 0.5:
+            raise InputError(f"the up direction must not be {up.tolist()}")
     gaussians, motion, notes = drop_unusable(gaussians, motion, f"what was to be written to {path}")
     if sh_degree is not None and sh_degree < gaussians.sh_degree:
         notes += (f"harmonics were truncated from degree {gaussians.sh_degree} to {sh_degree} as asked",)

@@ -121,6 +121,16 @@ def test_up_and_unit_travel_with_formats_that_prescribe_none(suffix, splats, tmp
     assert file.metres_per_unit == 0.25
 
 
+@pytest.mark.parametrize(
+    "options", [{"up": torch.zeros(3)}, {"up": torch.tensor([0.0, torch.nan, 0.0])}, {"metres_per_unit": 0.0},
+                {"metres_per_unit": float("nan")}, {"sh_degree": -1}, {"sh_degree": 4}],
+)  # fmt: skip
+def test_senseless_options_are_refused(options, splats, tmp_path):
+    with pytest.raises(InputError, match="must"):
+        write_splats(tmp_path / "x.spz", splats, **options)
+    assert not list(tmp_path.iterdir())
+
+
 def test_glb_is_in_metres(splats, tmp_path):
     file = read_as(".glb", splats, tmp_path, up=UP, metres_per_unit=0.5)
     assert file.metres_per_unit == 1.0
