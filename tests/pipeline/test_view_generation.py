@@ -155,7 +155,7 @@ def test_a_perfect_and_a_blind_generator_are_told_apart(monkeypatch):
     assert abs(truth["perceptual_unseen"]) < 1e-3
     assert warp["psnr_unseen"] < 12
     assert warp["psnr_seen"] > 20
-    assert warp["perceptual_unseen"] > truth["perceptual_unseen"] + 0.05
+    assert warp["perceptual_unseen"] > truth["perceptual_unseen"] + 0.03
     assert truth["consistency_psnr"] > 20
 
 
