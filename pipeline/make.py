@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ..reconstruct.cameras import Cameras, cat_cameras
 from ..reconstruct.depth_edges import guide_depth, sharpen_depth
@@ -30,7 +28,7 @@ from .grow import Growth, grow
 from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
-from .trajectories import plan_trajectory, reach_of
+from .trajectories import Reach, plan_trajectory, reach_of
 from .watch import Nobody, Watcher
 from .writer import ViewWriter, write_scene_folder
 
@@ -100,13 +98,15 @@ def make_scene(
             watcher.photo(photo.image)
         with reporter.stage("depth"):
             estimator = depth_estimator or load_depth_estimator(options.depth_model, device=options.device)
-            depth = guide_depth(estimator(photo.image, photo.focal_px).depth_m, photo.image)
+            estimate = estimator(photo.image, photo.focal_px)
+            depth = guide_depth(estimate.depth_m, photo.image, far=estimate.far)
             depth = sharpen_depth(depth, photo.image)
             watcher.depth(depth)
         with reporter.stage("splats"):
             surface = lift(photo.image, depth, photo.camera)
             watcher.update(surface)
-        clip_cameras, cameras = plan_cameras(photo, depth, options.trajectory, preset)
+        reach = reach_of(depth, far=estimate.far)
+        clip_cameras, cameras = plan_cameras(photo, reach, options.trajectory, preset)
         with reporter.stage("views") as advance:
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
             growth = grow(
@@ -158,14 +158,12 @@ def _only_photo(inputs: Sequence[Path]) -> Path:
     return inputs[0]
 
 
-def plan_cameras(
-    photo: Photo, depth: Float[Tensor, "h w"], trajectory: str, preset: Preset
-) -> tuple[Cameras, Cameras]:
+def plan_cameras(photo: Photo, reach: Reach, trajectory: str, preset: Preset) -> tuple[Cameras, Cameras]:
     """The clip's cameras along the trajectory, and those to generate for: the furthest from the photo first.
 
     What the furthest cameras reveal contains most of what those between reveal, so a hole is filled once.
     """
-    reach, views = reach_of(depth), preset.views
+    views = preset.views
     clip = plan_trajectory(trajectory, _zoomed(photo.camera), reach, preset.clip_frames)
     picked = plan_trajectory(trajectory, photo.camera, reach, views + 1)
     if len(picked) > views + 1:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..reconstruct.cameras import Cameras, look_at
@@ -38,8 +38,10 @@ class Reach:
         return min(self.near, 0.6 * self.focus)
 
 
-def reach_of(depth: Float[Tensor, "h w"]) -> Reach:
-    """From the photo's own depth."""
+def reach_of(depth: Float[Tensor, "h w"], *, far: Bool[Tensor, "h w"] | None = None) -> Reach:
+    """From the photo's own depth; the sky does not count unless there is nothing else."""
+    if far is not None and not far.all():
+        depth = depth[~far]
     near, focus = torch.quantile(
         depth.flatten()[:: max(1, depth.numel() // 100_000)], torch.tensor([0.1, 0.5])
     )

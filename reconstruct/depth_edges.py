@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from .depth_completion import complete_depth
 from .windows import window_max, window_min
 
 
@@ -33,6 +34,7 @@ def guide_depth(
     depth: Float[Tensor, "h w"],
     image: Float[Tensor, "h w 3"],
     *,
+    far: Bool[Tensor, "h w"] | None = None,
     radius: int | None = None,
     epsilon: float = 1e-2,
 ) -> Float[Tensor, "h w"]:
@@ -44,15 +46,19 @@ def guide_depth(
     Args:
         depth: > 0.
         image: guides.
+        far: pixels of the sky, which stay as they are and do not pull at what stands before them.
         radius: of the windows in pixels; default a 32nd of the long side, about a patch of a vision transformer.
         epsilon: variance of colour below which a window counts as flat.
     """
     from kornia.filters import guided_blur
 
+    solid = torch.ones_like(depth, dtype=torch.bool) if far is None else ~far
+    if not solid.any():
+        return depth
     radius = max(1, max(depth.shape) // 32) if radius is None else radius
-    inverse = 1.0 / depth
+    inverse = 1.0 / complete_depth(depth, solid, solid)
     guided = guided_blur(image.permute(2, 0, 1)[None], inverse[None, None], 2 * radius + 1, epsilon)[0, 0]
-    return 1.0 / torch.maximum(torch.minimum(guided, inverse.max()), inverse.min())
+    return torch.where(solid, 1.0 / guided.clamp(inverse.min(), inverse.max()), depth)
 
 
 def sharpen_depth(
