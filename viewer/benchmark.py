@@ -103,7 +103,7 @@ def _first_picture(path: Path, chromium: str) -> dict[str, Any]:
     try:
         report |= _visit(url, chromium, start, lambda: _ask(ours, "shown"))
     finally:
-        report["server_peak_mb"] = _ask(ours, "stop")
+        report |= _ask(ours, "stop")
         process.join(10)
     return report
 
@@ -120,8 +120,9 @@ def _serve(path: Path, pipe: Any) -> None:
     pipe.send(viewer.url)
     while pipe.recv() == "shown":
         pipe.send(any(session.painter.has_painted for session in viewer.sessions()))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pipe.send(peak / (1024 if sys.platform != "darwin" else 1024**2))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    megabytes = used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+    pipe.send({"server_peak_mb": megabytes, "server_cpu_s": used.ru_utime + used.ru_stime})
     viewer.stop()
 
 

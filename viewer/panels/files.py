@@ -62,24 +62,27 @@ def _dialog(session: Session) -> None:
         gui.add_markdown(
             "The scene as you see it, with your edits. `.html` opens anywhere by a double click."
         )
-        suffix = gui.add_dropdown("Format", EXPORT_SUFFIXES)
-        save, close = gui.add_button("Save"), gui.add_button("Close")
+        groups = [
+            gui.add_button_group("Save as" if start == 0 else "", EXPORT_SUFFIXES[start : start + 3])
+            for start in range(0, len(EXPORT_SUFFIXES), 3)
+        ]
         text = gui.add_markdown("")
+        close = gui.add_button("Close")
 
-    def export() -> None:
-        save.disabled, text.content = True, "Writing …"
+    def export(suffix: str) -> None:
+        text.content = f"Writing scene{suffix} …"
         try:
-            content, notes = export_bytes(session.scene, suffix.value)
-            session.client.send_file_download(f"scene{suffix.value}", content, save_immediately=True)
-            text.content = "  \n".join([f"{len(content) / 1e6:.1f} MB", *notes])
+            content, notes = export_bytes(session.scene, suffix)
+            session.client.send_file_download(f"scene{suffix}", content, save_immediately=True)
+            text.content = "  \n".join([f"scene{suffix}: {len(content) / 1e6:.1f} MB", *notes])
         except InputError as error:
             text.content = str(error)
         except Exception:
             log.exception("export failed")
             text.content = "The export failed; the log says why."
-        save.disabled = False
 
-    save.on_click(lambda _: export())
+    for group in groups:
+        group.on_click(lambda event: export(event.target.value))
     close.on_click(lambda _: modal.close())
 
 
