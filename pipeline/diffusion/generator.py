@@ -19,7 +19,7 @@ from ..latents.codec import CELL, Codec, load_codec
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
 from .groups import resize_images
 from .guidance import guided
-from .memory import encode_memory, known_pixels
+from .memory import encode_memory, known_pixels, opaque_color
 from .model import ViewModel, load_view_model
 from .samplers import SamplerName, sampler_by_name
 from .schedules import sampling_sigmas, shift_for_views
@@ -59,10 +59,12 @@ class DiffusionGenerator:
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
     ) -> Float[Tensor, "v h w 3"]:
-        """See ``ViewGenerator``; generates at about 128x128 pixels and enlarges."""
+        """See ``ViewGenerator``; generates at about 128x128 pixels, enlarges, and keeps the memory's own pixels."""
         height, width = request.memory.color.shape[1:3]
         latents = self.sample_latents(request, on_progress=on_progress)
-        return resize_images(self.codec.decode(latents), width, height)
+        generated = resize_images(self.codec.decode(latents), width, height)
+        known = known_pixels(request.memory)[..., None]
+        return torch.where(known, opaque_color(request.memory), generated)
 
     def sample_latents(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None

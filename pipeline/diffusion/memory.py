@@ -58,6 +58,11 @@ def known_pixels(memory: Memory) -> Bool[Tensor, "v h w"]:
     return (memory.coverage > KNOWN_COVERAGE) & (memory.depth > 0)
 
 
+def opaque_color(memory: Memory) -> Float[Tensor, "v h w 3"]:
+    """The memory's colours without the black that shines through pixels that are not quite covered."""
+    return (memory.color / memory.coverage.clamp(min=KNOWN_COVERAGE)[..., None]).clamp(0, 1)
+
+
 def encode_memory(
     memory: Memory, codec: Codec, *, scale: float
 ) -> tuple[Float[Tensor, "v c h w"], Float[Tensor, "v 4 h w"], Float[Tensor, "v 4 h w"]]:
@@ -86,12 +91,9 @@ def fill_memory(memory: Memory) -> Float[Tensor, "v h w 3"]:
     codec would be shown hard black shapes, which it was never trained on and spreads into the cells around.
     """
     filled = []
-    for color, depth, coverage, known in zip(
-        memory.color, memory.depth, memory.coverage, known_pixels(memory), strict=True
-    ):
-        plain = (color / coverage.clamp(min=KNOWN_COVERAGE)[..., None]).clamp(0, 1)
+    for plain, depth, known in zip(opaque_color(memory), memory.depth, known_pixels(memory), strict=True):
         source = background_support(depth, known) if known.any() and not known.all() else known
-        weight = (source if source.any() else known).to(color)
+        weight = (source if source.any() else known).to(plain)
         smooth = pull_push(plain.permute(2, 0, 1)[None], weight[None, None])[0].permute(1, 2, 0)
         filled.append(torch.where(known[..., None], plain, smooth))
     return torch.stack(filled)
