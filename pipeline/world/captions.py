@@ -45,14 +45,14 @@ def caption(scene: Scene, picture: Rendered) -> str:
     """One sentence: the place, then the largest things in view with their colours and sides."""
     ids, counts = np.unique(picture.instances, return_counts=True)
     total = picture.instances.size
-    height, width = picture.instances.shape
+    width = picture.instances.shape[1]
     order = np.argsort(-counts)
     phrases: dict[str, list[str]] = {}
     for i in order:
         if ids[i] == 0 or counts[i] < SMALLEST_SHARE * total:
             continue
         label = scene.placements[ids[i] - 1].label
-        if label in UNMENTIONED or len(phrases) >= 5 and label not in phrases:
+        if label in UNMENTIONED or (len(phrases) >= 5 and label not in phrases):
             continue
         mask = picture.instances == ids[i]
         x = np.flatnonzero(mask.any(axis=0)).mean() / width
@@ -88,6 +88,8 @@ def plural(label: str) -> str:
     }
     if label in irregular:
         return irregular[label]
-    if label.endswith(("s", "x", "ch", "sh")):
-        return label if label.endswith("ss") is False and label.endswith("s") else label + "es"
+    if label.endswith(("ss", "x", "ch", "sh")):
+        return label + "es"
+    if label.endswith("s"):
+        return label
     return label[:-1] + "ies" if label.endswith("y") and label[-2:-1] not in "aeiou" else label + "s"

@@ -166,7 +166,7 @@ class Layout:
         chosen = [s for s in self.supports if s[0] in roles]
         placed = 0
         for _ in range(count if chosen else 0):
-            role, matrix, half_x, half_y, top = chosen[rng.integers(len(chosen))]
+            _, matrix, half_x, half_y, top = chosen[rng.integers(len(chosen))]
             piece = make()
             size = piece.model.size * scale
             room_x, room_y = half_x - size[0] / 2 - 0.02, half_y - size[1] / 2 - 0.02

@@ -140,7 +140,7 @@ def _add_direct(solid, origin, cell, px, py, pz, lamps, windows, frames, sky, ax
         lx, ly, lz = lamps[i, 0] - px, lamps[i, 1] - py, lamps[i, 2] - pz
         d = np.sqrt(lx * lx + ly * ly + lz * lz) + 1e-6
         lx, ly, lz = lx / d, ly / d, lz / d
-        state, _, _, _, _, t = trace(solid, origin, cell, px, py, pz, lx, ly, lz, d - 2.5 * cell)
+        state, _, _, _, _, _ = trace(solid, origin, cell, px, py, pz, lx, ly, lz, d - 2.5 * cell)
         if state == 1:
             continue
         fall = 1.0 / max(d * d, 0.04)
@@ -156,7 +156,7 @@ def _add_direct(solid, origin, cell, px, py, pz, lamps, windows, frames, sky, ax
         emit = -(frames[i, 0] * lx + frames[i, 1] * ly + frames[i, 2] * lz)
         if emit <= 0:
             continue
-        state, _, _, _, _, t = trace(solid, origin, cell, px, py, pz, lx, ly, lz, d - 1.5 * cell)
+        state, _, _, _, _, _ = trace(solid, origin, cell, px, py, pz, lx, ly, lz, d - 1.5 * cell)
         if state == 1:
             continue
         form = emit * frames[i, 3] / (d * d + 0.3 * frames[i, 3])
@@ -192,7 +192,7 @@ def _light_faces(solid, albedo, emission, origin, cell, lamps, windows, frames, 
                     _add_direct(solid, origin, cell, px, py, pz, lamps, windows, frames, sky, one, e)
                     c = ax * sun[0] + ay * sun[1] + az * sun[2]
                     if c > 0 and sun[3] > 0:
-                        state, _, _, _, _, t = trace(
+                        state, _, _, _, _, _ = trace(
                             solid, origin, cell, px, py, pz, sun[0], sun[1], sun[2], 1e6
                         )
                         if state == 0:
@@ -204,7 +204,20 @@ def _light_faces(solid, albedo, emission, origin, cell, lamps, windows, frames, 
 
 @numba.njit(cache=True, fastmath=True)
 def _gather(
-    solid, near, origin, cell, radiance, directions, lamps, windows, frames, sky, outside, bounce, probes, valid
+    solid,
+    near,
+    origin,
+    cell,
+    radiance,
+    directions,
+    lamps,
+    windows,
+    frames,
+    sky,
+    outside,
+    bounce,
+    probes,
+    valid,
 ):
     e = np.zeros((6, 3), np.float32)
     spread = np.float32(4.0 / len(directions))
@@ -222,7 +235,7 @@ def _gather(
                 e[:] = 0
                 for r in range(len(directions)):
                     dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
-                    state, hx, hy, hz, face, t = trace(
+                    state, hx, hy, hz, face, _ = trace(
                         solid, origin, cell, px, py, pz, dx, dy, dz, np.float32(1e6)
                     )
                     fx, fy, fz = 0 if dx > 0 else 1, 2 if dy > 0 else 3, 4 if dz > 0 else 5

@@ -27,7 +27,7 @@ from .obj import ObjMesh, read_mtl, read_obj
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 TEXTURE_SIZE = 256
 LONGEST_EDGE = 0.45
 """Metres; longer edges are split, because indirect light is kept at the vertices."""
@@ -103,6 +103,7 @@ def _build(item: CatalogueItem) -> tuple[Model, list[np.ndarray]]:
     keep = keep if keep.any() else np.ones_like(keep)
     positions = _to_metres(mesh.positions, mesh.corners[:, :, 0], item)
     parts = []
+    limit = _edge_limit(positions[mesh.corners[keep][:, :, 0]])
     budget = triangle_budget(item)
     total = int(keep.sum())
     for index, material in enumerate(materials):
@@ -110,7 +111,7 @@ def _build(item: CatalogueItem) -> tuple[Model, list[np.ndarray]]:
         if not chosen.any():
             continue
         share = max(60, int(budget * chosen.sum() / total))
-        parts.append(_part(mesh, positions, chosen, material or Material(), share))
+        parts.append(_part(mesh, positions, chosen, material or Material(), share, limit))
     return merge_models(parts), textures
 
 
@@ -139,7 +140,7 @@ def _materials(
     for material_name in mesh.material_names:
         entry = statements.get(material_name, {})
         opacity = _float(entry.get("d", "1"), 1.0)
-        if opacity < 0.7 and item.door_or_window or opacity < 0.15:
+        if (opacity < 0.7 and item.door_or_window) or opacity < 0.15:
             materials.append(None)
             continue
         color = [_float(v, 0.7) for v in entry.get("kd", "0.7 0.7 0.7").split()[:3]]
@@ -189,8 +190,10 @@ def _to_metres(positions: np.ndarray, used: np.ndarray, item: CatalogueItem) -> 
     return (points - centre) * scale
 
 
-def _part(mesh: ObjMesh, positions: np.ndarray, chosen: np.ndarray, material: Material, budget: int) -> Model:
-    """One material's triangles as a model, thinned to about ``budget`` triangles."""
+def _part(
+    mesh: ObjMesh, positions: np.ndarray, chosen: np.ndarray, material: Material, budget: int, limit: float
+) -> Model:
+    """One material's triangles as a model, thinned to about ``budget`` triangles, long edges cut."""
     corners = mesh.corners[chosen]
     points = positions[corners[:, :, 0]]
     normal_index, uv_index = corners[:, :, 2], corners[:, :, 1]
@@ -208,7 +211,7 @@ def _part(mesh: ObjMesh, positions: np.ndarray, chosen: np.ndarray, material: Ma
         normals = np.where(wrong.all(axis=1)[:, None, None], -normals, normals)
     else:
         normals = _crease_normals(points)
-    points, normals, uvs = _split_long_edges(points, normals, uvs)
+    points, normals, uvs = _split_long_edges(points, normals, uvs, limit)
     return _indexed(points, normals, uvs, material)
 
 
@@ -217,7 +220,7 @@ def _thinned(
 ) -> tuple[np.ndarray, np.ndarray]:
     """About ``budget`` triangles instead of many: corner positions [T, 3, 3] and uvs [T, 3, 2]."""
     import fast_simplification
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
     vertices, inverse = np.unique(np.round(points.reshape(-1, 3), 5), axis=0, return_inverse=True)
     faces = inverse.reshape(-1, 3).astype(np.int32)
@@ -225,7 +228,7 @@ def _thinned(
     component_count = int(labels.max()) + 1
     if component_count > budget / 4:
         return _fewer_pieces(points, uvs, labels[faces[:, 0]], component_count, budget)
-    thin, thin_faces = fast_simplification.simplify(vertices, faces, target_count=budget)[:2]
+    thin, thin_faces = fast_simplification.simplify(vertices, faces, target_count=budget)[:2]  # pyright: ignore[reportArgumentType]
     if material.texture is None:
         return thin[thin_faces], np.zeros((len(thin_faces), 3, 2))
     flat_uvs = uvs.reshape(-1, 2)
@@ -279,33 +282,49 @@ def _crease_normals(points: np.ndarray, crease_deg: float = 40.0) -> np.ndarray:
     return np.where(close[..., None], smooth, flat[:, None])
 
 
+def _edge_limit(points: np.ndarray) -> float:
+    """Longest edge to leave whole: `LONGEST_EDGE`, or more where splitting would add over 40 % triangles."""
+    longest = np.linalg.norm(points - np.roll(points, -1, axis=1), axis=-1).max(axis=1)
+    allowed = max(300, int(1.4 * len(points)))
+    limit = LONGEST_EDGE
+    while np.maximum(1.0, (longest / limit) ** 1.5).sum() > allowed and limit < longest.max():
+        limit *= 1.25
+    return limit
+
+
 def _split_long_edges(
-    points: np.ndarray, normals: np.ndarray, uvs: np.ndarray
+    points: np.ndarray, normals: np.ndarray, uvs: np.ndarray, limit: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bisect triangles at their longest edge until no edge is longer than `LONGEST_EDGE` (at most 8 rounds)."""
-    longest_allowed = max(LONGEST_EDGE, float(np.ptp(points.reshape(-1, 3), axis=0).max()) / 24)
-    limit = max(300, int(1.4 * len(points)))
-    for _ in range(8):
-        lengths = np.linalg.norm(points - np.roll(points, -1, axis=1), axis=-1)
-        edge = lengths.argmax(axis=1)
-        long = lengths.max(axis=1) > longest_allowed
+    """Halve every edge longer than ``limit``, up to 5 times.
+
+    Whether an edge is cut depends on its ends alone, so neighbours agree and no cracks open.
+    """
+    arrays = (points, normals, uvs)
+    for _ in range(5):
+        long = (
+            np.linalg.norm(arrays[0] - np.roll(arrays[0], -1, axis=1), axis=-1) > limit
+        )  # edge i joins i, i + 1
         if not long.any():
             break
-        if len(points) + long.sum() > limit:
-            longest_allowed *= 1.5
-            continue
-        order = (edge[long][:, None] + np.arange(3)) % 3
-        rows = np.flatnonzero(long)[:, None]
-        halves = []
-        for array in (points, normals, uvs):
-            a, b, c = np.moveaxis(array[rows, order], 1, 0)
-            middle = (a + b) / 2
-            halves.append(np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)]))
-        points, normals, uvs = (
-            np.concatenate([old[~long], new]) for old, new in zip((points, normals, uvs), halves)
-        )
-    normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
-    return points, normals, uvs
+        count = long.sum(axis=1)
+        pieces: list[list[np.ndarray]] = [[array[count == 0]] for array in arrays]
+        for number in (1, 2, 3):
+            rows = np.flatnonzero(count == number)
+            # turn corners so that the cut edges come first (one: edge 0; two: edges 0 and 1)
+            first = long[rows].argmax(axis=1) if number == 1 else (long[rows].argmin(axis=1) + 1) % 3
+            order = (first[:, None] + np.arange(3)) % 3
+            for kept, array in zip(pieces, arrays):
+                a, b, c = np.moveaxis(array[rows[:, None], order], 1, 0)
+                ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
+                patterns = {
+                    1: [(a, ab, c), (ab, b, c)],
+                    2: [(ab, b, bc), (a, ab, bc), (a, bc, c)],
+                    3: [(a, ab, ca), (ab, b, bc), (bc, c, ca), (ab, bc, ca)],
+                }
+                kept.extend(np.stack(corners, axis=1) for corners in patterns[number])
+        arrays = tuple(np.concatenate(kept) for kept in pieces)
+    points, normals, uvs = arrays
+    return points, normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12), uvs
 
 
 def _indexed(points: np.ndarray, normals: np.ndarray, uvs: np.ndarray, material: Material) -> Model:

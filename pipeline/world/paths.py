@@ -30,7 +30,7 @@ class FreeSpace:
         return cls(
             field.grid.origin,
             field.grid.cell,
-            distance_transform_edt(field.grid.solid == 0) * field.grid.cell,
+            distance_transform_edt(field.grid.solid == 0) * field.grid.cell,  # pyright: ignore[reportOperatorIssue]
         )  # pyright: ignore[reportOperatorIssue]
 
     def at(self, points: np.ndarray) -> np.ndarray:
@@ -112,7 +112,11 @@ def _random_shot(scene, space, rng, length, width, height, focus):
                 continue
         else:
             subject = _near_subject(scene, rng)
-            eye[:2] = subject if subject is not None else ((low + high) / 2 + (eye - (low + high) / 2) * 0.7)[:2]
+            if subject is None:
+                eye[:2] = ((low + high) / 2 + (eye - (low + high) / 2) * 0.7)[:2]
+            else:
+                eye[:2] = subject[1]
+                focus = subject[0] if focus is None and rng.random() < 0.75 else focus
             eye[2] = rng.choice(
                 [rng.normal(1.5, 0.25), rng.uniform(0.3, 1.2), rng.uniform(2, 6)], p=[0.72, 0.16, 0.12]
             )
@@ -146,15 +150,18 @@ def _random_shot(scene, space, rng, length, width, height, focus):
     return poses, intrinsics, target
 
 
-def _near_subject(scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
-    """Often: a place to stand [2] within a few sizes of a person, an animal, a vehicle."""
-    things = [p for p in scene.placements if p.label not in ("", "ground", "road", "pavement", "house", "terrace")]
+def _near_subject(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+    """Often: a person, an animal or a vehicle to look at [3], and a place to stand [2] within a few of its sizes."""
+    things = [
+        p for p in scene.placements if p.label not in ("", "ground", "road", "pavement", "house", "terrace")
+    ]
     if not things or rng.random() < 0.3:
         return None
     low, high = things[rng.integers(len(things))].world_bounds()
     size = float(np.clip(np.max(high - low), 0.5, 6.0))
     angle, distance = rng.uniform(0, 2 * np.pi), size * rng.uniform(0.7, 3.0) + 0.6
-    return ((low + high) / 2)[:2] + distance * np.array([np.cos(angle), np.sin(angle)])
+    target = (low + high) / 2 + rng.normal(0, 0.15, 3) * size
+    return target, target[:2] + distance * np.array([np.cos(angle), np.sin(angle)])
 
 
 def _target(scene: Scene, eye: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -190,8 +197,9 @@ def _judge(scene, field, poses, intrinsics, width, height) -> tuple[float, np.nd
     for pose in (poses[0], poses[-1]) if len(poses) > 1 else (poses[0],):
         rays = _probe_rays(pose, intrinsics, width, height)
         distance, seen = field.look(np.repeat(pose[None, :3, 3], len(rays), 0), rays)
-        light.append(seen)
-        finite = distance[np.isfinite(distance)]
+        hit = np.isfinite(distance)
+        light.append(seen[hit] if hit.mean() > 0.25 else seen)  # meter what is there, not the sky
+        finite = distance[hit]
         if len(finite) < len(rays) * (0.5 if scene.indoor else 0.3):
             scores.append(-1.0)
             continue

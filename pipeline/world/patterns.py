@@ -405,8 +405,7 @@ def facade(rng: np.random.Generator) -> np.ndarray:
     glass = rng.uniform(0.05, 0.35, rows * columns)[cell][..., None] * np.array([0.85, 0.95, 1.05])
     glass = glass * (1.2 - 0.5 * v[..., None]) + 0.05 * noise(rng, 1.8)[..., None]
     image = np.where(inside[..., None], glass, wall)
-    image = np.where((frame | sill)[..., None], np.full(3, rng.uniform(0.2, 0.95)), image)
-    return image
+    return np.where((frame | sill)[..., None], np.full(3, rng.uniform(0.2, 0.95)), image)
 
 
 PATTERNS: dict[str, Pattern] = {

@@ -9,7 +9,14 @@ from .shapes import one_material, revolve
 from .textures import procedural
 
 
-def leaf_cloud(rng: np.random.Generator, centre: np.ndarray, radii: np.ndarray, count: int, size: float, material: Material) -> Model:
+def leaf_cloud(
+    rng: np.random.Generator,
+    centre: np.ndarray,
+    radii: np.ndarray,
+    count: int,
+    size: float,
+    material: Material,
+) -> Model:
     """Cards scattered through an ellipsoid, denser at its skin; normals point outwards, so that the crown shades as a body."""
     directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -43,7 +50,12 @@ def _leaves(rng: np.random.Generator) -> Material:
 
 def _bark(rng: np.random.Generator) -> Material:
     shade = float(rng.uniform(0.5, 1.0))
-    return Material((0.3 * shade, 0.22 * shade, 0.16 * shade), procedural("wood_grey", rng), gloss=0.03, metres_per_tile=0.7)
+    return Material(
+        (0.3 * shade, 0.22 * shade, 0.16 * shade),
+        procedural("wood_grey", rng),
+        gloss=0.03,
+        metres_per_tile=0.7,
+    )
 
 
 def broadleaf(rng: np.random.Generator) -> Model:
@@ -52,7 +64,13 @@ def broadleaf(rng: np.random.Generator) -> Model:
     bark, leaves = _bark(rng), _leaves(rng)
     radius = height * rng.uniform(0.012, 0.028)
     stem = height * rng.uniform(0.25, 0.5)
-    parts = [revolve([(radius * 1.4, 0), (radius, 0.4), (radius * 0.6, stem), (radius * 0.2, height * 0.8)], bark, sides=9)]
+    parts = [
+        revolve(
+            [(radius * 1.4, 0), (radius, 0.4), (radius * 0.6, stem), (radius * 0.2, height * 0.8)],
+            bark,
+            sides=9,
+        )
+    ]
     clouds = int(rng.integers(2, 7))
     spread = height * rng.uniform(0.12, 0.28)
     for i in range(clouds):
@@ -64,7 +82,9 @@ def broadleaf(rng: np.random.Generator) -> Model:
         count = int(np.clip(14 * np.prod(radii) ** (2 / 3) + 20, 20, 70))
         parts.append(leaf_cloud(rng, centre, radii, count, float(np.cbrt(np.prod(radii))) * 0.95, leaves))
         if i:
-            branch = revolve([(radius * 0.4, 0), (radius * 0.15, float(np.hypot(reach, level - stem)))], bark, sides=6)
+            branch = revolve(
+                [(radius * 0.4, 0), (radius * 0.15, float(np.hypot(reach, level - stem)))], bark, sides=6
+            )
             tilt = np.arctan2(reach, level - stem)
             c, s = np.cos(tilt), np.sin(tilt)
             lean = np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, stem], [0, 0, 0, 1.0]])

@@ -97,7 +97,7 @@ class Renderer:
             raise InputError("rendering needs moderngl: pip install 'cosmorama[world]'") from error
         self.gl = moderngl
         try:
-            self.ctx = moderngl.create_standalone_context(backend="egl")
+            self.ctx = moderngl.create_standalone_context(backend="egl")  # pyright: ignore[reportArgumentType]
         except Exception as error:
             raise InputError(
                 f"no OpenGL through EGL: {error}; on Debian install libegl1 and libgl1-mesa-dri"
@@ -299,7 +299,7 @@ class Renderer:
         nearest = np.where(w > 0, w, 0).min(axis=1)
         moving = np.array([scene.placements[b.placement].motion is not None for b in batches])
         order = np.argsort(nearest + 1e-4 * np.ptp(low, axis=1), kind="stable")
-        return [batches[i] for i in order if not out[i] or moving[i]]
+        return [batches[i] for i in order if not out[i] or moving[i]]  # pyright: ignore[reportIndexIssue]
 
     def _frame_uniforms(self, view: View) -> None:
         assert self._scene is not None

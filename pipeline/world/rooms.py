@@ -70,7 +70,7 @@ def indoor_sky(rng: np.random.Generator, has_windows: bool) -> Sky:
     zenith, horizon = level * tint * np.array([0.5, 0.7, 1.0]), level * tint
     return Sky(
         zenith=tuple(zenith), horizon=tuple(horizon), cloud=(level, level, level), cover=float(rng.uniform(0.2, 0.9)),
-        cloud_texture=f"proc:clouds:{rng.integers(16)}", to_sun=to_sun, sun=tuple(sun),
+        cloud_texture=f"proc:clouds:{rng.integers(16)}", to_sun=to_sun, sun=tuple(sun),  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def _lamps(layout: Layout, *, daylight: bool) -> list[Lamp]:
         drop = float(piece.model.size[2])
         layout.put(piece, float(x), float(y), layout.height - drop, 0.0, check=False)
     lamps = [
-        Lamp((float(x), float(y), layout.height - drop - 0.12), tuple(float(c) for c in strength * warm))
+        Lamp((float(x), float(y), layout.height - drop - 0.12), tuple(float(c) for c in strength * warm))  # pyright: ignore[reportArgumentType]
     ]
     for placement in layout.placements:
         if any(word in placement.label for word in ("lamp",)) and placement.matrix[2, 3] < 1.3:
@@ -97,7 +97,7 @@ def _lamps(layout: Layout, *, daylight: bool) -> list[Lamp]:
             if rng.random() < 0.6:
                 glow = rng.uniform(0.2, 0.8) * warm
                 lamps.append(
-                    Lamp((float(at[0]), float(at[1]), float(high[2] + 0.12)), tuple(float(c) for c in glow))
+                    Lamp((float(at[0]), float(at[1]), float(high[2] + 0.12)), tuple(float(c) for c in glow))  # pyright: ignore[reportArgumentType]
                 )
     return lamps[:4]
 
@@ -215,8 +215,8 @@ def _seating(layout: Layout) -> None:
                 layout.put(
                     pick("armchair", rng, largest=1.1),
                     *map(float, beside),
-                    0.0,
-                    turn - side * np.pi / 2 + rng.normal(0, 0.3),
+                    0.0,  # pyright: ignore[reportCallIssue]
+                    turn - side * np.pi / 2 + rng.normal(0, 0.3),  # pyright: ignore[reportCallIssue]
                 )
         if rng.random() < 0.3:
             _sitter(layout, sofa)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numba
@@ -109,7 +110,7 @@ def revolve(profile: Sequence[tuple[float, float]], material: Material, *, sides
     angles = np.linspace(0, 2 * np.pi, sides + 1)
     ring = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=-1)
     parts = []
-    for (r0, z0), (r1, z1) in zip(profile[:-1], profile[1:]):
+    for (r0, z0), (r1, z1) in itertools.pairwise(profile):
         slope = np.array([z1 - z0, r0 - r1])
         slope = slope / max(np.linalg.norm(slope), 1e-9)
         normals = ring * slope[0] + np.array([0, 0, slope[1]])
@@ -173,8 +174,8 @@ def wall(
     cuts_s = sorted({0.0, length, *(h[0] for h in holes), *(h[1] for h in holes)})
     cuts_t = sorted({0.0, height, *(h[2] for h in holes), *(h[3] for h in holes)})
     parts = []
-    for s0, s1 in zip(cuts_s[:-1], cuts_s[1:]):
-        for t0, t1 in zip(cuts_t[:-1], cuts_t[1:]):
+    for s0, s1 in itertools.pairwise(cuts_s):
+        for t0, t1 in itertools.pairwise(cuts_t):
             s, t = (s0 + s1) / 2, (t0 + t1) / 2
             if s1 - s0 < 1e-6 or t1 - t0 < 1e-6 or any(h[0] < s < h[1] and h[2] < t < h[3] for h in holes):
                 continue
@@ -209,8 +210,8 @@ def polygon_floor(
     """A horizontal surface under an axis-aligned (rectangular or L-shaped) outline, by cells of its grid."""
     xs, ys = (np.unique(outline[:, i]) for i in (0, 1))
     parts = []
-    for x0, x1 in zip(xs[:-1], xs[1:]):
-        for y0, y1 in zip(ys[:-1], ys[1:]):
+    for x0, x1 in itertools.pairwise(xs):
+        for y0, y1 in itertools.pairwise(ys):
             if not inside_outline(outline, np.array([[(x0 + x1) / 2, (y0 + y1) / 2]]))[0]:
                 continue
             u, v = ((x1 - x0, 0, 0), (0, y1 - y0, 0))

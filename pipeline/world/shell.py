@@ -83,7 +83,7 @@ def build_shell(layout: Layout, kind: str, openings: list[Opening], photos: list
     layout.add(polygon_floor(outline, height, ceiling_finish(rng), up=False))
     paint, accent = wall_paint(rng), wall_paint(rng)
     accent_wall = int(rng.integers(len(layout.walls))) if rng.random() < 0.3 else -1
-    if kind == "bathroom" or kind == "kitchen" and rng.random() < 0.25:
+    if kind == "bathroom" or (kind == "kitchen" and rng.random() < 0.25):
         paint = surface("tiles", rng, gloss=rng.uniform(0.3, 0.7))
     trim = surface("plaster_grey", rng, gloss=0.3, tint=color(rng, saturation=(0, 0.06), value=(0.75, 0.97)))
     trim = wooden(rng) if rng.random() < 0.3 else trim
@@ -93,6 +93,7 @@ def build_shell(layout: Layout, kind: str, openings: list[Opening], photos: list
         holes = [(o.start, o.end, o.bottom, o.top) for o in mine]
         finish = accent if index == accent_wall else paint
         layout.add(wall(span.start, span.end, height, holes, finish, reveal=trim))
+        _backing(layout, index, finish)
         if rng.random() < 0.85:
             _skirting(layout, span, mine, trim)
         for opening in mine:
@@ -110,6 +111,20 @@ def _frame(span: WallSpan) -> np.ndarray:
     matrix[:2, 0], matrix[:2, 1] = span.along, -span.inward
     matrix[:2, 3] = span.start
     return matrix
+
+
+def _backing(layout: Layout, index: int, finish: Material) -> None:
+    """Strips behind a wall's seams with floor, ceiling and the next wall: hairline cracks must not show the outside."""
+    span, following = layout.walls[index], layout.walls[(index + 1) % len(layout.walls)]
+    length, height = span.length, layout.height
+    convex = float(span.along @ following.inward) < 0
+    low, high = (length - 0.02, length + 0.05) if convex else (length - 0.05, length - 0.001)
+    parts = [
+        box((0, 0.001, -0.05), (length, 0.05, 0.0), finish, step=9.0),
+        box((0, 0.001, height), (length, 0.05, height + 0.05), finish, step=9.0),
+        box((low, 0.001, -0.05), (high, 0.05, height + 0.05), finish, step=9.0),
+    ]
+    layout.add(transformed(one_material(parts), _frame(span)), solid=False)
 
 
 def _skirting(layout: Layout, span: WallSpan, mine: list[Opening], trim: Material) -> None:
