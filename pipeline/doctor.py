@@ -80,15 +80,15 @@ def _fetched_weight(source: WheelFile) -> dict[str, str]:
 
 
 def _shipped_weights() -> list[dict[str, str]]:
-    """One entry per safetensors file in assets; its card is the JSON file beside it."""
-    import json
+    """One entry per safetensors file in assets; the licence stands under that heading of the card beside it."""
     from importlib.resources import files
     from pathlib import Path
 
     found = []
     for path in sorted(Path(str(files("cosmorama.assets"))).rglob("*.safetensors")):
-        card = next(iter(sorted(path.parent.glob("*.json"))), None)
-        licence = str(json.loads(card.read_text()).get("licence", "see its card")) if card else "see its card"
+        card = path.parent / "README.md"
+        after = card.read_text().partition("## Licence\n")[2].strip() if card.exists() else ""
+        licence = after.splitlines()[0] if after else "see its card"
         size = f"shipped, {path.stat().st_size / 1e6:.1f} MB"
         found.append({"name": f"{path.parent.name}/{path.name}", "state": size, "licence": licence})
     return found

@@ -4,9 +4,9 @@
 
 Inputs are valid small files that were damaged (bytes flipped, cut, repeated, numbers replaced by extremes; also
 inside the compressed payload of .spz and the members of .sog, repacked so that the damage gets past the checksums)
-and random bytes behind a valid beginning. A finding is any other exception, a warning, more than 5 seconds of computing or more
-than 2 GB beyond what the process had at the start. Prints one JSON object; exit code 1 if there are findings.
-"""
+and random bytes behind a valid beginning. A finding is any other exception, a warning, more than 5 seconds of
+computing or more than 2 GB beyond what the process had at the start. Prints one JSON object; exit code 1 if there are
+findings."""
 
 from __future__ import annotations
 

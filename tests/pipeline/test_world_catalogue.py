@@ -135,7 +135,8 @@ def test_splitting_keeps_the_surface_and_opens_no_cracks():
 
 
 @pytest.mark.parametrize(
-    ("rgb", "name"), [((200, 30, 30), "red"), ((250, 250, 250), "white"), ((20, 20, 20), "black"), ((120, 80, 40), "brown"),
+    ("rgb", "name"),
+    [((200, 30, 30), "red"), ((250, 250, 250), "white"), ((20, 20, 20), "black"), ((120, 80, 40), "brown"),
                       ((60, 90, 200), "blue"), ((90, 160, 70), "green")],
 )  # fmt: skip
 def test_colours_have_plain_names(rgb, name):
@@ -143,7 +144,8 @@ def test_colours_have_plain_names(rgb, name):
 
 
 @pytest.mark.parametrize(
-    ("one", "many"), [("chair", "chairs"), ("couch", "couches"), ("shelves", "shelves"), ("grass", "grasses"), ("toy", "toys"),
+    ("one", "many"),
+    [("chair", "chairs"), ("couch", "couches"), ("shelves", "shelves"), ("grass", "grasses"), ("toy", "toys"),
                       ("baby", "babies"), ("box", "boxes")],
 )  # fmt: skip
 def test_plurals(one, many):
