@@ -19,7 +19,7 @@ from ..latents.codec import CELL, Codec, load_codec
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
 from .groups import resize_images
 from .guidance import guided
-from .memory import encode_memory, known_pixels, opaque_color
+from .memory import encode_memory, known_pixels
 from .model import ViewModel, load_view_model
 from .samplers import SamplerName, sampler_by_name
 from .schedules import sampling_sigmas, shift_for_views
@@ -64,7 +64,7 @@ class DiffusionGenerator:
         latents = self.sample_latents(request, on_progress=on_progress)
         generated = resize_images(self.codec.decode(latents), width, height)
         known = known_pixels(request.memory)[..., None]
-        return torch.where(known, opaque_color(request.memory), generated)
+        return torch.where(known, request.memory.color, generated)
 
     def sample_latents(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
@@ -140,14 +140,13 @@ def working_size(width: int, height: int) -> tuple[int, int]:
 
 def resize_memory(memory: Memory, width: int, height: int) -> Memory:
     """A memory at another size; unknown pixels take no part in the means of depth."""
-    known = (memory.depth > 0).float()
-    stacked = torch.cat(
-        [memory.color, memory.coverage[..., None], (memory.depth * known)[..., None], known[..., None]],
-        dim=-1,
-    )
-    small = F.interpolate(stacked.permute(0, 3, 1, 2), (height, width), mode="bilinear", antialias=True)
-    color, (coverage, depth, weight) = small[:, :3].permute(0, 2, 3, 1), small[:, 3:].unbind(1)
-    return Memory(color, depth / weight.clamp(min=1e-6) * (weight > 0.5), coverage)
+    known, coverage = (memory.depth > 0).float(), memory.coverage[..., None]
+    stacked = [memory.color * coverage, coverage, (memory.depth * known)[..., None], known[..., None]]
+    maps = torch.cat(stacked, dim=-1).permute(0, 3, 1, 2)
+    small = F.interpolate(maps, (height, width), mode="bilinear", antialias=True)
+    color, (share, depth, weight) = small[:, :3].permute(0, 2, 3, 1), small[:, 3:].unbind(1)
+    color = (color / share.clamp(min=0.02)[..., None]).clamp(0, 1)
+    return Memory(color, depth / weight.clamp(min=1e-6) * (weight > 0.5), share)
 
 
 def reference_scale(memory: Memory, cameras: Cameras, reference: Cameras) -> float:

@@ -15,13 +15,10 @@ from ...reconstruct.cameras import Cameras
 from ...reconstruct.depth_completion import background_support
 from ...reconstruct.gaussians import cat_gaussians
 from ...reconstruct.lift import lift
-from ...reconstruct.rasterize import rasterize
 from ..generators import Memory
+from ..grow import COVERED, show
 from ..latents.codec import CELL, Codec
 from .conditions import subcells
-
-KNOWN_COVERAGE = 0.7
-"""Pixels covered less than this are holes."""
 
 
 def remember(
@@ -47,20 +44,12 @@ def remember(
     if not parts:
         black = images.new_zeros(len(targets), targets.height, targets.width, 3)
         return Memory(black, black[..., 0], black[..., 0])
-    with torch.no_grad():
-        seen = rasterize(cat_gaussians(parts), targets)
-    depth = torch.where(seen.median_depth > 0, seen.median_depth, seen.depth)
-    return Memory(seen.color.clamp(0, 1), depth, seen.alpha)
+    return show(cat_gaussians(parts), targets)[0]
 
 
 def known_pixels(memory: Memory) -> Bool[Tensor, "v h w"]:
     """Where the memory can be trusted."""
-    return (memory.coverage > KNOWN_COVERAGE) & (memory.depth > 0)
-
-
-def opaque_color(memory: Memory) -> Float[Tensor, "v h w 3"]:
-    """The memory's colours without the black that shines through pixels that are not quite covered."""
-    return (memory.color / memory.coverage.clamp(min=KNOWN_COVERAGE)[..., None]).clamp(0, 1)
+    return (memory.coverage > COVERED) & (memory.depth > 0)
 
 
 def encode_memory(
@@ -91,11 +80,11 @@ def fill_memory(memory: Memory) -> Float[Tensor, "v h w 3"]:
     codec would be shown hard black shapes, which it was never trained on and spreads into the cells around.
     """
     filled = []
-    for plain, depth, known in zip(opaque_color(memory), memory.depth, known_pixels(memory), strict=True):
+    for color, depth, known in zip(memory.color, memory.depth, known_pixels(memory), strict=True):
         source = background_support(depth, known) if known.any() and not known.all() else known
-        weight = (source if source.any() else known).to(plain)
-        smooth = pull_push(plain.permute(2, 0, 1)[None], weight[None, None])[0].permute(1, 2, 0)
-        filled.append(torch.where(known[..., None], plain, smooth))
+        weight = (source if source.any() else known).to(color)
+        smooth = pull_push(color.permute(2, 0, 1)[None], weight[None, None])[0].permute(1, 2, 0)
+        filled.append(torch.where(known[..., None], color, smooth))
     return torch.stack(filled)
 
 

@@ -16,10 +16,11 @@ from ...reconstruct.cameras import Cameras, look_at
 from ...reconstruct.lift import lift
 from ...reconstruct.rasterize import rasterize
 from ..generators import Memory
+from ..grow import show
 from ..latents.codec import CELL, Codec
 from .conditions import plucker_maps
 from .groups import PosedViews
-from .memory import encode_memory, known_pixels, remember, spoil_depth
+from .memory import encode_memory, remember, spoil_depth
 
 Sample = dict[str, Tensor]
 """Tensors of one scene by name, see ``prepare_scene``."""
@@ -96,9 +97,7 @@ def prepare_photo(
         visible = visible_from(depth, camera, other)
         memory = Memory(image.new_zeros(1, *image.shape), *(image.new_zeros(2, 1, *depth.shape)))
         if visible.any():
-            seen = rasterize(lift(image, depth, camera, mask=visible), camera)
-            nearest = torch.where(seen.median_depth > 0, seen.median_depth, seen.depth)
-            memory = Memory(seen.color.clamp(0, 1), nearest, seen.alpha)
+            memory = show(lift(image, depth, camera, mask=visible), camera)[0]
         given = torch.zeros(1, dtype=torch.bool)
         parts.append(_variant(memory, camera, 0, median_depth(depth), codec) | {"given": given})
     return {"latents": codec.encode(image[None]).half(), "times": torch.zeros(1).half()} | _stack(parts)
@@ -159,8 +158,3 @@ def _variant(memory: Memory, cameras: Cameras, reference: int, scale: float, cod
 
 def _stack(parts: list[Sample]) -> Sample:
     return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
-
-
-def unseen_share(memory: Memory) -> float:
-    """How much of the pictures the memory does not know, 0..1."""
-    return float((~known_pixels(memory)).float().mean())

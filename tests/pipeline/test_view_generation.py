@@ -18,7 +18,7 @@ from cosmorama.pipeline.diffusion.generator import (
     working_size,
 )
 from cosmorama.pipeline.diffusion.groups import PosedViews
-from cosmorama.pipeline.diffusion.memory import known_pixels, opaque_color, remember
+from cosmorama.pipeline.diffusion.memory import known_pixels, remember
 from cosmorama.pipeline.diffusion.model import ViewModel, build_network
 from cosmorama.pipeline.diffusion.prepare import prepare_scene
 from cosmorama.pipeline.diffusion.repa import RepaConfig, alignment_loss
@@ -136,7 +136,7 @@ def test_generator_answers_in_the_size_and_number_that_was_asked(codec):
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert torch.equal(generator(asked), out)
     known = known_pixels(asked.memory)
-    assert torch.equal(out[known], opaque_color(asked.memory)[known])
+    assert torch.equal(out[known], asked.memory.color[known])
     assert not torch.equal(generator(replace(asked, seed=1)), out)
 
 
