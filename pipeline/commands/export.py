@@ -45,15 +45,13 @@ class Export:
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise InputError(f"--sh-degree must be 0 to 3, not {self.sh_degree}")
         kinds = [target_kind(path, self.as_) for path in self.out]
-        write_mesh = _mesh_writer() if "mesh" in kinds else None
+        writers = [_mesh_writer() if kind == "mesh" else self._write_splats for kind in kinds]
         self._check_targets()
         scene, notes = _load(self.scene)
         _say([f"{self.scene}: {len(scene.gaussians)} splats", *(f"  {note}" for note in notes)])
         files = []
-        for path, kind in zip(self.out, kinds):
-            told = (
-                write_mesh(path, scene, overwrite=self.force) if kind == "mesh" else self._write(path, scene)
-            )
+        for path, kind, write in zip(self.out, kinds, writers):
+            told = write(path, scene, overwrite=self.force)
             size = path.stat().st_size
             _say([f"{path}: {kind}, {size / 1e6:.2f} MB", *(f"  {note}" for note in told)])
             files.append({"path": str(path), "kind": kind, "bytes": size, "notes": list(told)})
@@ -78,7 +76,7 @@ class Export:
             if path.exists() and not self.force:
                 raise InputError(f"{path} exists already; it is only replaced with --force")
 
-    def _write(self, path: Path, scene: Scene) -> tuple[str, ...]:
+    def _write_splats(self, path: Path, scene: Scene, *, overwrite: bool) -> tuple[str, ...]:
         from ...reconstruct.files import write_splats
 
         return write_splats(
@@ -88,7 +86,7 @@ class Export:
             up=scene.up,
             metres_per_unit=scene.metres_per_unit,
             sh_degree=self.sh_degree,
-            overwrite=self.force,
+            overwrite=overwrite,
         )
 
 
