@@ -28,7 +28,10 @@ _GIVEN, _GENERATED, _PATH = (255, 196, 60), (90, 170, 255), (150, 150, 150)
 
 
 class Frustums:
-    """The frustums that one visitor sees; the one that they stand in is hidden: it would block the view."""
+    """The frustums that one visitor sees, once they ask for them; the ones that they stand in stay hidden.
+
+    Views generated from a photo lie close around it, where their pictures would block the first look at the scene.
+    """
 
     def __init__(self, session: Session) -> None:
         """No frustums yet."""
@@ -36,7 +39,7 @@ class Frustums:
         self._handles: list[Any] = []
         self._positions = np.zeros((0, 3))
         self._path: Any = None
-        self._visible = True
+        self._visible = False
 
     def show(self, views: list[PosedImage]) -> None:
         """Replace the frustums by those of other views."""

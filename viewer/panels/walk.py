@@ -19,7 +19,7 @@ def build(session: Session) -> None:
     )
     look = gui.add_button_group("Look", ("Walk", "Orbit"))
     stand = gui.add_checkbox("Stay on the ground", True, hint="Your eyes keep their height above the floor")
-    cameras = gui.add_checkbox("Show cameras", True, hint="Click one to fly there")
+    cameras = gui.add_checkbox("Show cameras", False, hint="Click one to fly there")
     drawn = gui.add_dropdown("Drawn as", tuple(_MODES))
     text = gui.add_markdown(session.mode_text)
     gui.add_markdown("**?** shows all keys · **Ctrl+K** all commands")
