@@ -107,7 +107,8 @@ def first_gaussians(capture: Capture, train: Views, *, start: Start, count: int)
         raise InputError("the capture has no sparse cloud to start from; use the plane sweep")
     if cloud is not None and (start == "cloud" or (start == "auto" and len(cloud.points) >= MIN_CLOUD)):
         return splats_from_points(cloud.points, cloud.rgb, count=count)
-    return splats_from_views(train, count=count)
+    background = capture.background if any(capture.background) else None
+    return splats_from_views(train, count=count, background=background)
 
 
 def save_fit(folder: Path, fit: CaptureFit, info: dict[str, Any]) -> None:

@@ -20,13 +20,21 @@ OVERLAP = 0.6
 """Standard deviation of a splat, relative to the distance to its neighbours."""
 LONELY = 0.25
 """Cells with fewer points than this, relative to the median cell, are noise."""
+EMPTY = 0.02
+"""Pixels nearer to the background's colour than this are background."""
 COVER = 6
 """One splat in so many is kept for what photos see where no other photo confirms the depth."""
 IN_FRONT = 0.93
 """A point this much nearer than the surface that another photo saw there hangs in the air."""
 
 
-def splats_from_views(views: Views, *, count: int, opacity: float = 0.5) -> Gaussians:
+def splats_from_views(
+    views: Views,
+    *,
+    count: int,
+    opacity: float = 0.5,
+    background: tuple[float, float, float] | None = None,
+) -> Gaussians:
     """Splats on the surfaces that a plane sweep finds.
 
     Holes are filled smoothly where other photos confirm the result; what is still bare gets a thin backdrop, as far
@@ -35,7 +43,8 @@ def splats_from_views(views: Views, *, count: int, opacity: float = 0.5) -> Gaus
     Args:
         views: posed photos.
         count: roughly how many splats.
-        opacity: of all of them.
+        opacity: of all of them; the backdrop's is half of it.
+        background: colour of what the photos leave empty (they were cut out); no splat is put there.
 
     Raises:
         InputError: fewer than 3 photos, or nothing in them matches.
@@ -48,23 +57,20 @@ def splats_from_views(views: Views, *, count: int, opacity: float = 0.5) -> Gaus
     views = shrink_views(views, max(1, round(side / SWEEP_SIDE)))
     images = as_float(views.images)
     maps = sweep_depths(views.cameras, images)
-    allowed = maps.consistent if views.weights is None else maps.consistent & (views.weights > 0.5)
-    if int(allowed.sum()) < 100:
+    counts = torch.ones_like(maps.consistent) if views.weights is None else views.weights > 0.5
+    if background is not None:
+        counts = counts & ((images - torch.tensor(background)).abs().amax(-1) > EMPTY)
+    known = maps.consistent & counts
+    if int(known.sum()) < 100:
         raise InputError("the photos do not match each other anywhere: are the poses and the lens right?")
-    depth = _fill(maps.depth, allowed)
-    possible = ~_hangs_in_air(maps, depth)
-    if views.weights is not None:
-        possible &= views.weights > 0.5
-    sure = possible & consistent(maps.cameras, depth, maps.neighbours)
+    depth = _fill(maps.depth, known)
+    sure = counts & ~_hangs_in_air(maps, depth) & consistent(maps.cameras, depth, maps.neighbours)
     splats = _splats_from_depths(views.cameras, images, depth, sure, count - count // COVER, opacity)
-    bare = _coverage(splats, views.cameras) < 0.5
-    if views.weights is not None:
-        bare &= views.weights > 0.5
-    depth = torch.where(allowed, maps.depth, 0.0).flatten(1).amax(1)[:, None, None].expand_as(depth)
-    bare &= (depth > 0) & ~_hangs_in_air(maps, depth)
+    farthest = torch.where(known, maps.depth, 0.0).flatten(1).amax(1)[:, None, None].expand_as(depth)
+    bare = counts & (_coverage(splats, views.cameras) < 0.5) & (farthest > 0) & ~_hangs_in_air(maps, farthest)
     if not bool(bare.any()):
         return splats
-    backdrop = _splats_from_depths(views.cameras, images, depth, bare, count // COVER, 0.5 * opacity)
+    backdrop = _splats_from_depths(views.cameras, images, farthest, bare, count // COVER, 0.5 * opacity)
     return cat_gaussians([splats, backdrop])
 
 

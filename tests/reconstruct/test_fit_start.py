@@ -64,6 +64,15 @@ def test_first_splats_lie_on_the_surfaces():
     assert ((z - 2).abs() < 0.1).float().mean() > 0.05
 
 
+def test_nothing_is_put_where_photos_were_cut_out():
+    views, depth = photos()
+    white = torch.where((depth > 2.4)[..., None], torch.tensor(255, dtype=torch.uint8), views.images)
+    cut_out = Views(views.cameras, white)
+    splats = splats_from_views(cut_out, count=800, background=(1.0, 1.0, 1.0))
+    assert ((splats.means[:, 2] - 2).abs() < 0.2).float().mean() > 0.95
+    assert (splats.means[:, :2].abs() < 0.5).float().mean() > 0.95
+
+
 def test_cold_start_fits_held_out_photos():
     views, _ = photos(9)
     config = FitConfig(iterations=60, sh_degree=0)
