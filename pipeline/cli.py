@@ -42,7 +42,7 @@ GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 
 def main() -> NoReturn:
     """Run one command. Exit codes: 0 done, 2 the input is at fault, 1 a fault of ours, 130 stopped."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped politely is stopped as by Ctrl-C
     level = os.environ.get("COSMORAMA_LOG", "WARNING").upper()
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:

@@ -25,7 +25,7 @@ class Preset:
 
 PRESETS: dict[PresetName, Preset] = {
     "draft": Preset(long_side=512, views=6, iterations=60, clip_frames=48, seconds=60, megabytes=2000),
-    "standard": Preset(long_side=640, views=8, iterations=100, clip_frames=72, seconds=120, megabytes=3000),
+    "standard": Preset(long_side=640, views=12, iterations=200, clip_frames=72, seconds=120, megabytes=3000),
     "fine": Preset(long_side=960, views=24, iterations=400, clip_frames=120, seconds=600, megabytes=4000),
 }
 

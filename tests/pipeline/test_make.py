@@ -1,7 +1,6 @@
 """The chain on a real photo. Depth comes from a ramp where the network's answer does not matter."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -166,7 +165,8 @@ def test_stopped_half_way_leaves_nothing(demo_photo, tmp_path, signum):
         str(out),
         "--no-view",
     ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ}) as process:
+    listen = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # background jobs ignore it
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **listen) as process:
         deadline = time.monotonic() + 120
         while not (out.parent.exists() and any(out.parent.iterdir())) and time.monotonic() < deadline:
             time.sleep(0.05)  # until the work has begun
