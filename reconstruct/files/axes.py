@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..gaussians import Gaussians
 from ..motion import Motion
-from ..transform import rotation_between, transform_gaussians, transform_motion
+from ..transform import rotate_quats, rotation_between, sh_rotations, transform_gaussians, transform_motion
 from .splat_file import PHOTO_UP, SplatFile
 
 HALF_TURN_X = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
@@ -39,11 +39,21 @@ def to_y_up(
 
 
 def from_y_up(file: SplatFile) -> SplatFile:
-    """What was read from a y-up format, turned to x right, y down, z forward."""
+    """What was read from a y-up format, turned to x right, y down, z forward.
+
+    The given positions and harmonics are overwritten: half a turn about x only changes signs, and a large file is
+    not held twice.
+    """
+    gaussians = file.gaussians
+    gaussians.means.mul_(torch.tensor([1.0, -1.0, -1.0]))
+    for band, matrix in enumerate(sh_rotations(HALF_TURN_X, gaussians.sh_degree), start=1):
+        gaussians.sh[:, band * band : (band + 1) ** 2].mul_(
+            matrix.diagonal()[:, None].round().to(gaussians.sh)
+        )
     motion = None if file.motion is None else transform_motion(file.motion, HALF_TURN_X)
     return replace(
         file,
-        gaussians=transform_gaussians(file.gaussians, HALF_TURN_X),
+        gaussians=replace(gaussians, quats=rotate_quats(gaussians.quats, HALF_TURN_X)),
         motion=motion,
         up=torch.tensor(PHOTO_UP),
         notes=(*file.notes, "axes were turned from y up to x right, y down, z forward (up is -y)"),

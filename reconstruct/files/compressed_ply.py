@@ -22,7 +22,15 @@ from ..spherical_harmonics import rgb_from_sh, sh_degree, sh_from_rgb
 from .morton import morton_order
 from .ply import PlyElement, PlyHeader, axis_comments, read_ply_header
 from .quaternions import SQRT_HALF, from_smallest_three, smallest_three
-from .splat_file import SplatFile, allocate, byte_from_unit, check_count, chunks, logit_from_byte
+from .splat_file import (
+    SplatFile,
+    allocate,
+    byte_from_unit,
+    check_count,
+    chunks,
+    count_beyond,
+    logit_from_byte,
+)
 
 _CHUNK = 256
 _GROUP = 256 * _CHUNK
@@ -97,7 +105,7 @@ def write(
             values = gaussians.sh[order[part], 1:].transpose(1, 2).flatten(1)
             levels = ((values / _SH_RANGE + 0.5) * 256).floor().clamp(0, 255)
             file.write(levels.to(torch.uint8).numpy().tobytes())
-    beyond = int((gaussians.sh[:, 1:].abs() > _SH_RANGE / 2).sum())
+    beyond = count_beyond(gaussians.sh[:, 1:], -_SH_RANGE / 2, _SH_RANGE / 2)
     notes = ["splats were put in Morton order"]
     notes += [f"{beyond} harmonics beyond 4 were clamped"] if beyond else []
     return (

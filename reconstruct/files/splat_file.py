@@ -86,6 +86,12 @@ def byte_from_unit(values: Float[Tensor, "*n"]) -> UInt8[Tensor, "*n"]:
     return (values * 255).round().clamp(0, 255).to(torch.uint8)
 
 
+def count_beyond(values: Float[Tensor, "n *d"], low: float, high: float) -> int:
+    """How many values lie outside a range."""
+    parts = (values[part] for part in chunks(len(values)))
+    return sum(int(((part < low) | (part > high)).sum()) for part in parts)
+
+
 def lost_frame(
     name: str, motion: Motion | None, up: Tensor | None, metres_per_unit: float | None
 ) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from .splat_file import (
     byte_from_unit,
     check_count,
     chunks,
+    count_beyond,
     logit_from_byte,
 )
 
@@ -116,13 +117,13 @@ def write(
     with path.open("wb") as file:
         file.writelines(_gzip(raw))
     notes = ["splats were put in Morton order"]
-    for what, lost in (
-        ("colours", gaussians.sh[:, 0].abs() > 0.5 / _COLOR_SCALE),
-        ("harmonics", gaussians.sh[:, 1:].abs() > 1),
-        ("scales", (gaussians.log_scales < -10) | (gaussians.log_scales > 255 / 16 - 10)),
+    for what, values, low, high in (
+        ("colours", gaussians.sh[:, 0], -0.5 / _COLOR_SCALE, 0.5 / _COLOR_SCALE),
+        ("harmonics", gaussians.sh[:, 1:], -1.0, 1.0),
+        ("scales", gaussians.log_scales, -10.0, 255 / 16 - 10),
     ):
-        if n := int(lost.sum()):
-            notes.append(f"{n} of {lost.numel()} values of {what} were clamped to what .spz holds")
+        if lost := count_beyond(values, low, high):
+            notes.append(f"{lost} of {values.numel()} values of {what} were clamped to what .spz holds")
     if largest >= 1 << 23:
         notes.append(f"positions beyond {1 << 23} were clamped")
     notes += ["motion was left out: .spz holds one moment"] if motion is not None else []
