@@ -6,7 +6,9 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable
+import queue
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -112,17 +114,29 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05d}.zip"
 
 
-def write_shard(
-    renderer: Renderer, spec: WorldSpec, folder: Path, shard: int, last: int, tick: Callable[[int], None]
-) -> None:
-    """Make one shard, of at most ``spec.scenes_per_shard`` scenes below ``last``; ``tick(frames)`` after each."""
+def write_shard(renderer: Renderer, spec: WorldSpec, folder: Path, shard: int, scenes: int) -> Iterator[int]:
+    """Make one shard, of its scenes below ``scenes``; yields the number of frames after each."""
     writer = ShardWriter(shard_path(folder, shard))
-    first = shard * spec.scenes_per_shard
-    for number in range(first, min(first + spec.scenes_per_shard, last)):
+    for number in _shard_scenes(spec, shard, scenes):
         info, frames = render_scene(renderer, spec, number)
         writer.add_scene(number, info, frames)
-        tick(len(frames))
+        yield len(frames)
     writer.close()
+
+
+def _shard_scenes(spec: WorldSpec, shard: int, scenes: int) -> range:
+    first = shard * spec.scenes_per_shard
+    return range(first, min(first + spec.scenes_per_shard, scenes))
+
+
+def _complete(spec: WorldSpec, folder: Path, shard: int, scenes: int) -> bool:
+    """True when a shard is there and holds every scene it shall hold."""
+    path = shard_path(folder, shard)
+    if not path.exists():
+        return False
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+    return all(f"{number:08d}/scene.json" in names for number in _shard_scenes(spec, shard, scenes))
 
 
 def generate_world(
@@ -138,7 +152,7 @@ def generate_world(
     Args:
         spec: what to make.
         folder: where the shards go; a folder begun with another spec is refused.
-        scenes: how many scenes there shall be, rounded up to whole shards.
+        scenes: how many scenes there shall be.
         workers: processes.
         on_progress: called as ``on_progress(done_frames, total_frames)``.
 
@@ -149,11 +163,10 @@ def generate_world(
     _check_spec(spec, folder)
     photo_list(spec.photos)
     shards = range(-(-scenes // spec.scenes_per_shard))
-    last = len(shards) * spec.scenes_per_shard
-    missing = [s for s in shards if not shard_path(folder, s).exists()]
-    total = len(missing) * spec.scenes_per_shard * spec.frames
+    missing = [s for s in shards if not _complete(spec, folder, s, scenes)]
+    total = sum(len(_shard_scenes(spec, s, scenes)) for s in missing) * spec.frames
     done = 0
-    for count in _run(spec, folder, missing, last, workers):
+    for count in _run(spec, folder, missing, scenes, workers):
         done += count
         if on_progress:
             on_progress(done, total)
@@ -177,59 +190,64 @@ def _check_spec(spec: WorldSpec, folder: Path) -> None:
     scratch.replace(path)
 
 
-def _run(spec: WorldSpec, folder: Path, shards: list[int], last: int, workers: int):
+def _run(spec: WorldSpec, folder: Path, shards: list[int], scenes: int, workers: int) -> Iterator[int]:
     """Yield frame counts as scenes are finished, by this process or by several."""
     if not shards:
         return
     if workers <= 1 or len(shards) == 1:
         renderer = Renderer()
         for shard in shards:
-            counts: list[int] = []
-            write_shard(renderer, spec, folder, shard, last, counts.append)
-            yield sum(counts)
+            yield from write_shard(renderer, spec, folder, shard, scenes)
         return
     context = multiprocessing.get_context("spawn")
-    tasks, ticks = context.SimpleQueue(), context.SimpleQueue()
-    for shard in shards:
-        tasks.put(shard)
+    tasks, ticks = context.SimpleQueue(), context.Queue()
     count = min(workers, len(shards))
-    for _ in range(count):
-        tasks.put(None)
-    threads_before = os.environ.get("LP_NUM_THREADS")
-    os.environ["LP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
+    for task in [*shards, *[None] * count]:
+        tasks.put(task)
+    pool = [
+        context.Process(target=_work, args=(spec, folder, scenes, tasks, ticks, count), daemon=True)
+        for _ in range(count)
+    ]
+    for process in pool:
+        process.start()
     try:
-        pool = [
-            context.Process(target=_work, args=(spec, folder, last, tasks, ticks), daemon=True)
-            for _ in range(count)
-        ]
-        for process in pool:
-            process.start()
+        yield from _collect(pool, ticks)
     finally:
-        if threads_before is None:
-            del os.environ["LP_NUM_THREADS"]
-        else:
-            os.environ["LP_NUM_THREADS"] = threads_before
-    running = count
+        for process in pool:
+            process.terminate()
+            process.join()
+
+
+def _collect(pool: list, ticks) -> Iterator[int]:
+    """Frame counts from the workers until all have finished; their errors are raised here."""
+    running = len(pool)
     while running:
-        message = ticks.get()
-        if isinstance(message, int):
-            yield message
-        elif message is None:
+        try:
+            message = ticks.get(timeout=5)
+        except queue.Empty:
+            dead = [p.exitcode for p in pool if p.exitcode not in (None, 0)]
+            if dead:
+                raise RuntimeError(
+                    f"a world worker died with exit code {dead[0]}; run again to go on"
+                ) from None
+            continue
+        if isinstance(message, Exception):
+            raise message
+        if message is None:
             running -= 1
         else:
-            for process in pool:
-                process.terminate()
-            raise message
-    for process in pool:
-        process.join()
+            yield message
 
 
-def _work(spec: WorldSpec, folder: Path, last: int, tasks, ticks) -> None:
+def _work(spec: WorldSpec, folder: Path, scenes: int, tasks, ticks, workers: int) -> None:
     """A worker process: shards from a queue until it says None."""
     try:
+        # Mesa's software rasteriser reads this when the context opens; vertices are worked on by one thread anyway
+        os.environ.setdefault("LP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
         renderer = Renderer()
         while (shard := tasks.get()) is not None:
-            write_shard(renderer, spec, folder, shard, last, ticks.put)
+            for count in write_shard(renderer, spec, folder, shard, scenes):
+                ticks.put(count)
         ticks.put(None)
     except Exception as error:
         ticks.put(error)

@@ -19,6 +19,8 @@ SIZES = {
     "dining room": (3.0, 5.5), "hall": (2.2, 7.5), "study": (2.6, 4.5), "gym": (4.0, 8.0),
 }  # fmt: skip
 """Shortest and longest side by kind of room, metres."""
+THICKNESS = 0.18
+"""Of the walls, metres."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def build_shell(layout: Layout, kind: str, openings: list[Opening], photos: list
     outline, height = layout.outline, layout.height
     layout.add(polygon_floor(outline, 0.0, floor_finish(rng, kind), up=True), "floor")
     layout.add(polygon_floor(outline, height, ceiling_finish(rng), up=False))
+    layout.add(polygon_floor(outline, height + THICKNESS - 0.01, Material(), up=True, step=9.0), solid=False)
     paint, accent = wall_paint(rng), wall_paint(rng)
     accent_wall = int(rng.integers(len(layout.walls))) if rng.random() < 0.3 else -1
     if kind == "bathroom" or (kind == "kitchen" and rng.random() < 0.25):
@@ -93,7 +96,7 @@ def build_shell(layout: Layout, kind: str, openings: list[Opening], photos: list
         holes = [(o.start, o.end, o.bottom, o.top) for o in mine]
         finish = accent if index == accent_wall else paint
         layout.add(wall(span.start, span.end, height, holes, finish, reveal=trim))
-        _backing(layout, index, finish)
+        _outer_face(layout, index, holes, finish)
         if rng.random() < 0.85:
             _skirting(layout, span, mine, trim)
         for opening in mine:
@@ -113,18 +116,20 @@ def _frame(span: WallSpan) -> np.ndarray:
     return matrix
 
 
-def _backing(layout: Layout, index: int, finish: Material) -> None:
-    """Strips behind a wall's seams with floor, ceiling and the next wall: hairline cracks must not show the outside."""
-    span, following = layout.walls[index], layout.walls[(index + 1) % len(layout.walls)]
-    length, height = span.length, layout.height
-    convex = float(span.along @ following.inward) < 0
-    low, high = (length - 0.02, length + 0.05) if convex else (length - 0.05, length - 0.001)
-    parts = [
-        box((0, 0.001, -0.05), (length, 0.05, 0.0), finish, step=9.0),
-        box((0, 0.001, height), (length, 0.05, height + 0.05), finish, step=9.0),
-        box((low, 0.001, -0.05), (high, 0.05, height + 0.05), finish, step=9.0),
-    ]
-    layout.add(transformed(one_material(parts), _frame(span)), solid=False)
+def _outer_face(
+    layout: Layout, index: int, holes: list[tuple[float, float, float, float]], finish: Material
+) -> None:
+    """The outside of a wall: gives it thickness, so that the sun's shadows do not leak at its seams."""
+    walls = layout.walls
+    before, span, after = walls[index - 1], walls[index], walls[(index + 1) % len(walls)]
+    thick = THICKNESS - 0.01
+    # at convex corners the outer faces meet further out, at concave ones further in
+    early = thick if float(before.along @ span.inward) < 0 else -thick
+    late = thick if float(span.along @ after.inward) < 0 else -thick
+    start = span.start - span.along * early - span.inward * thick
+    end = span.end + span.along * late - span.inward * thick
+    moved = [(a + early, b + early, z0, z1) for a, b, z0, z1 in holes]
+    layout.add(wall(start, end, layout.height + thick, moved, finish, depth=0.005), solid=False)
 
 
 def _skirting(layout: Layout, span: WallSpan, mine: list[Opening], trim: Material) -> None:
@@ -177,7 +182,7 @@ def _curtains(layout: Layout, opening: Opening) -> None:
     bottom = 0.03 if rng.random() < 0.6 else max(0.05, opening.bottom - 0.15)
     width = (opening.end - opening.start) * rng.uniform(0.15, 0.35) + 0.1
     for left in (max(0.0, opening.start - 0.15), min(span.length - width, opening.end + 0.15 - width)):
-        sheet = quad((left, -0.07, bottom), (width, 0, 0), (0, 0, top - bottom), cloth, step=0.035)
+        sheet = quad((left, -0.13, bottom), (width, 0, 0), (0, 0, top - bottom), cloth, step=0.035)
         x = sheet.positions[:, 0] - left
         phase = 2 * np.pi * x / rng.uniform(0.09, 0.14)
         sheet.positions[:, 1] += 0.03 * np.sin(phase)

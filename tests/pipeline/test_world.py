@@ -158,18 +158,20 @@ def digests(folder):
 
 
 def test_resuming_after_a_kill_gives_the_same_bytes(renderer, tmp_path):
-    spec = WorldSpec(seed=1, frames=2, width=40, height=24, scenes_per_shard=1, both_aspects=True)
+    spec = WorldSpec(seed=1, frames=2, width=40, height=24, scenes_per_shard=2, both_aspects=True)
     assert generate_world(spec, tmp_path, scenes=3, workers=1) == 6
+    assert len(digests(tmp_path)) == 2
+    assert generate_world(spec, tmp_path, scenes=4, workers=1) == 4  # the second shard was not full
     whole = digests(tmp_path)
-    assert len(whole) == 3
-    shard_path(tmp_path, 1).unlink()
-    (tmp_path / ".shard-00001.zip.part").write_bytes(b"half a shard")
-    assert generate_world(spec, tmp_path, scenes=3, workers=1) == 2
+    shard_path(tmp_path, 0).unlink()
+    (tmp_path / ".shard-00000.zip.part").write_bytes(b"half a shard")
+    assert generate_world(spec, tmp_path, scenes=4, workers=1) == 4
     assert digests(tmp_path) == whole
+    assert generate_world(spec, tmp_path, scenes=3, workers=1) == 0
     with pytest.raises(InputError, match="frames"):
         generate_world(replace(spec, frames=3), tmp_path, scenes=3)
     dataset = WorldDataset(tmp_path)
-    assert len(dataset) == len(list(iter_frames(tmp_path))) == 6
+    assert len(dataset) == len(list(iter_frames(tmp_path))) == 8
     frame = dataset[2, 1]
     assert {frame.rgb.shape, frame.normals.shape} == {(*frame.depth_m.shape, 3)}
     assert sorted(frame.depth_m.shape) == [24, 40]
