@@ -1,5 +1,6 @@
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -35,7 +36,8 @@ def upload(query, parts, *, max_bytes=1 << 20):
     session = Session()
     connection = Connection(query, parts)
     uploads = Uploads(lambda key: session if key == "k" else None, max_bytes)
-    asyncio.run(uploads.receive(connection))  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as thread:  # the browser tests leave an event loop running in this one
+        thread.submit(asyncio.run, uploads.receive(connection)).result()  # type: ignore[arg-type]
     return session.opened, connection
 
 
