@@ -10,7 +10,10 @@ PresetName = Literal["draft", "standard", "fine"]
 
 @dataclass(frozen=True)
 class Preset:
-    """Sizes and counts; seconds and megabytes are what ``cosmorama bench make`` measured on two CPU cores."""
+    """Sizes and counts; seconds and megabytes are what ``cosmorama bench make`` measured on two CPU cores.
+
+    The figures of ``fine`` are extrapolated from the others.
+    """
 
     long_side: int
     """Working resolution: pixels along the photo's long side."""
@@ -24,8 +27,8 @@ class Preset:
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "draft": Preset(long_side=512, views=6, iterations=60, clip_frames=48, seconds=60, megabytes=2000),
-    "standard": Preset(long_side=640, views=12, iterations=200, clip_frames=72, seconds=120, megabytes=3000),
+    "draft": Preset(long_side=512, views=6, iterations=60, clip_frames=48, seconds=25, megabytes=1000),
+    "standard": Preset(long_side=640, views=12, iterations=200, clip_frames=72, seconds=70, megabytes=1200),
     "fine": Preset(long_side=960, views=24, iterations=400, clip_frames=120, seconds=600, megabytes=4000),
 }
 
