@@ -84,7 +84,9 @@ def test_rotation_between_directions(source, target):
     torch.testing.assert_close(rotation @ rotation.T, torch.eye(3, dtype=torch.float64), atol=1e-7, rtol=0)
 
 
-@pytest.mark.parametrize("matrix", [torch.diag(torch.tensor([1.0, 1.0, -1.0])), 2 * torch.eye(3), torch.eye(3) + 0.1])
+@pytest.mark.parametrize(
+    "matrix", [torch.diag(torch.tensor([1.0, 1.0, -1.0])), 2 * torch.eye(3), torch.eye(3) + 0.1]
+)
 def test_what_is_no_rotation_is_refused(matrix):
     with pytest.raises(ValueError, match="not a proper rotation"):
         transform_gaussians(random_splats(2), matrix)
