@@ -115,17 +115,18 @@ def test_the_timeline_plays_and_uploads_open(page, moving_scene, tmp_path, make_
         assert len(session.scene.gaussians) == 77
 
 
-def test_two_viewers_do_not_disturb_each_other(browser, page, scene):
-    with serving(scene) as viewer:
+def test_two_viewers_do_not_disturb_each_other(browser, page, make_gaussians, make_camera):
+    small = Scene(make_gaussians(300), views=images_from_cameras(make_camera()))
+    with serving(small) as viewer:
         first = visit(page, viewer)
-        other = browser.new_page(viewport={"width": 500, "height": 300})
+        other = browser.new_page(viewport={"width": 480, "height": 200})
         second = visit(other, viewer)
         page.get_by_role("tab", name="Edit").click()
         page.get_by_role("button", name="Delete faint").click()
-        wait_until(lambda: len(first.scene.gaussians) < 4000)
+        wait_until(lambda: len(first.scene.gaussians) < 300)
         page.keyboard.press("Escape")
         page.keyboard.press("Control+z")
-        wait_until(lambda: len(first.scene.gaussians) == 4000)
+        wait_until(lambda: len(first.scene.gaussians) == 300)
         other.keyboard.down("s")
         wait_until(lambda: float(second.painter.camera().positions[0, 2]) < -0.2)
         assert float(first.painter.camera().positions[0].norm()) < 0.05
