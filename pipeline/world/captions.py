@@ -43,9 +43,10 @@ def _article(words: str) -> str:
 
 def caption(scene: Scene, picture: Rendered) -> str:
     """One sentence: the place, then the largest things in view with their colours and sides."""
-    ids, counts = np.unique(picture.instances, return_counts=True)
-    total = picture.instances.size
-    width = picture.instances.shape[1]
+    instances, rgb = picture.instances[::2, ::2], picture.rgb[::2, ::2]
+    ids, counts = np.unique(instances, return_counts=True)
+    total = instances.size
+    width = instances.shape[1]
     order = np.argsort(-counts)
     phrases: dict[str, list[str]] = {}
     for i in order:
@@ -54,10 +55,10 @@ def caption(scene: Scene, picture: Rendered) -> str:
         label = scene.placements[ids[i] - 1].label
         if label in UNMENTIONED or (len(phrases) >= 5 and label not in phrases):
             continue
-        mask = picture.instances == ids[i]
+        mask = instances == ids[i]
         x = np.flatnonzero(mask.any(axis=0)).mean() / width
         side = "on the left" if x < 0.33 else "on the right" if x > 0.67 else ""
-        phrases.setdefault(label, []).append(f"{color_name(np.median(picture.rgb[mask], axis=0))}|{side}")
+        phrases.setdefault(label, []).append(f"{color_name(np.median(rgb[mask], axis=0))}|{side}")
     return f"{_place(scene)} with {_listed(phrases)}" if phrases else _place(scene)
 
 

@@ -74,6 +74,13 @@ def photo_list(folder: str | None) -> list[str]:
     return found
 
 
+def voxel_size(scene: Scene) -> float:
+    """Metres: about 70,000 voxels fill a room, 0.1 m at the least; 0.6 m in the open."""
+    if not scene.indoor:
+        return 0.6
+    return max(0.1, float(np.cbrt(np.prod(np.array(scene.high) - np.array(scene.low)) / 70_000)))
+
+
 def render_scene(
     renderer: Renderer, spec: WorldSpec, number: int
 ) -> tuple[dict[str, Any], list[dict[str, bytes]]]:
@@ -81,8 +88,10 @@ def render_scene(
     scene, rng = make_scene(spec, number)
     textures = {m.texture for p in scene.placements for m in p.model.materials if m.texture}
     means = {key: mean_color(key) for key in sorted(textures)}
-    cell, density = (0.1, 900.0) if scene.indoor else (0.6, 14.0)
-    field = light_scene(scene, voxelise(scene, means, cell=cell, density=density))
+    cell = voxel_size(scene)
+    field = light_scene(
+        scene, voxelise(scene, means, cell=cell, density=(9.0 if scene.indoor else 5.0) / cell**2)
+    )
     renderer.load_scene(scene, gather_buffers(scene, field), field)
     width, height = spec.width, spec.height
     if spec.both_aspects and rng.random() < 0.5:

@@ -21,7 +21,6 @@ from .scene import Scene
 from .textures import load_texture
 
 NEAR, FAR = 0.04, 3000.0
-SRGB8_ALPHA8 = 0x8C43
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,7 @@ class Renderer:
                     members[name].value = value
 
     def _upload(self, image: np.ndarray):
-        texture = self.ctx.texture(
-            (image.shape[1], image.shape[0]), 4, image.tobytes(), internal_format=SRGB8_ALPHA8
-        )
+        texture = self.ctx.texture((image.shape[1], image.shape[0]), 4, image.tobytes())
         texture.build_mipmaps()
         texture.filter = (self.gl.LINEAR_MIPMAP_LINEAR, self.gl.LINEAR)
         return texture

@@ -162,7 +162,8 @@ vec3 sky(vec3 d) {
     float glow = max(dot(d, u_to_sun), 0.0);
     c += u_sun * (0.02 * pow(glow, 8.0) + 0.15 * pow(glow, 90.0) + 3.0 * smoothstep(0.9994, 0.9998, glow));
     vec2 p = d.xy / (h + 0.12);
-    float density = textureLod(u_clouds, p * 0.11, 0.0).r * 0.7 + textureLod(u_clouds, p * 0.37, 0.0).r * 0.3;
+    vec2 layers = vec2(textureLod(u_clouds, p * 0.11, 0.0).r, textureLod(u_clouds, p * 0.37, 0.0).r);
+    float density = dot(layers * layers, vec2(0.7, 0.3));
     float amount = smoothstep(1.0 - u_cover, 1.25 - u_cover, density + 0.12) * smoothstep(0.0, 0.12, h);
     float shade = 1.0 - 0.35 * smoothstep(0.4, 1.0, density) * amount;
     return mix(c, u_cloud * shade, amount);
@@ -199,7 +200,7 @@ vec3 environment(vec3 d, float level) {
 void main() {
     vec4 texel = texture(u_texture, v_uv);
     CUTOUT
-    vec3 albedo = v_albedo.rgb * texel.rgb;
+    vec3 albedo = v_albedo.rgb * texel.rgb * texel.rgb;  // gamma 2 stands for sRGB: software samplers decode slowly
     vec3 to_eye = u_eye - v_world;
     float range = length(to_eye);
     to_eye /= range;

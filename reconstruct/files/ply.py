@@ -32,7 +32,8 @@ _TYPES = {
     "float32": "f4", "float64": "f8",
 }  # fmt: skip
 _MAX_HEADER = 1 << 16
-_CORE = ("x", "y", "z", "opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4)))
+_SCALES = ("scale_0", "scale_1", "scale_2")
+_ROTATIONS = ("rot_0", "rot_1", "rot_2", "rot_3")
 _DC = ("f_dc_0", "f_dc_1", "f_dc_2")
 
 
@@ -117,22 +118,32 @@ def read(path: Path) -> SplatFile:
     if element is None:
         raise InputError(f"{path} has no vertex element, so it holds no splats")
     names = element.dtype.names or ()
-    missing = [name for name in (*_CORE, *_DC) if name not in names]
+    missing = [name for name in ("x", "y", "z", "opacity", *_SCALES, *_ROTATIONS, *_DC) if name not in names]
     if missing:
         raise InputError(
             f"{path} is a .ply file without splats (a mesh or point cloud?): it lacks {missing[0]}"
         )
     check_count(path, element.count, path.stat().st_size - element.offset, element.dtype.itemsize)
-    rest, notes = _rest_columns(path, names)
-    columns = [*_CORE, *_DC, *(name for coefficient in rest for name in coefficient)]
-    gaussians = allocate(element.count, sh_degree(1 + len(rest)))
+    per_channel = _harmonics(path, names)
+    kept = min(per_channel, 15)
+    notes = ("harmonics of degree 4 were left out",) if per_channel > kept else ()
+    groups = [("x", "y", "z"), _SCALES, _ROTATIONS, _DC, tuple(f"f_rest_{i}" for i in range(3 * per_channel))]
+    means, scales, rotations, constant, rest = (_columns(names, group) for group in groups)
+    gaussians = allocate(element.count, sh_degree(1 + kept))
     with path.open("rb") as file:
         file.seek(element.offset)
         for part in chunks(element.count):
-            rows = torch.from_numpy(_read_rows(file, element, part.stop - part.start, columns))
-            gaussians.means[part], gaussians.opacity_logits[part] = rows[:, 0:3], rows[:, 3]
-            gaussians.log_scales[part], gaussians.quats[part] = rows[:, 4:7], rows[:, 7:11]
-            gaussians.sh[part] = rows[:, 11:].unflatten(1, (-1, 3))
+            rows = torch.from_numpy(_read_rows(file, element, part.stop - part.start))
+            gaussians.means[part], gaussians.opacity_logits[part] = (
+                rows[:, means],
+                rows[:, names.index("opacity")],
+            )
+            gaussians.log_scales[part], gaussians.quats[part] = rows[:, scales], rows[:, rotations]
+            gaussians.sh[part, 0] = rows[:, constant]
+            if kept:
+                gaussians.sh[part, 1:] = (
+                    rows[:, rest].unflatten(1, (3, per_channel))[..., :kept].transpose(1, 2)
+                )
     return SplatFile(gaussians, up=header.up, metres_per_unit=header.metres_per_unit, notes=notes)
 
 
@@ -202,34 +213,32 @@ def _elements(
     return elements
 
 
-def _rest_columns(path: Path, names: tuple[str, ...]) -> tuple[list[list[str]], tuple[str, ...]]:
-    """Names of the higher harmonics as [coefficient][channel], and a note if bands above 3 are left out."""
+def _harmonics(path: Path, names: tuple[str, ...]) -> int:
+    """How many harmonics above the constant each channel has."""
     total = sum(name.startswith("f_rest_") for name in names)
-    per_channel = total // 3
-    if (
-        total % 3
-        or per_channel not in (0, 3, 8, 15, 24)
-        or any(f"f_rest_{i}" not in names for i in range(total))
-    ):
+    if total not in (0, 9, 24, 45, 72) or any(f"f_rest_{i}" not in names for i in range(total)):
         raise InputError(
             f"{path} has {total} f_rest properties; splats have 0, 9, 24, 45 or 72, numbered from 0"
         )
-    rest = [
-        [f"f_rest_{channel * per_channel + k}" for channel in range(3)] for k in range(min(per_channel, 15))
-    ]
-    return rest, (("harmonics of degree 4 were left out",) if per_channel > 15 else ())
+    return total // 3
 
 
-def _read_rows(file: BinaryIO, element: PlyElement, count: int, columns: list[str]) -> NDArray[np.float32]:
-    """The next rows as float32 columns in the wanted order."""
+def _columns(names: tuple[str, ...], wanted: tuple[str, ...]) -> slice | list[int]:
+    """Where properties stand in a row; a slice, which costs no copy, where they stand together in order."""
+    places = [names.index(name) for name in wanted]
+    together = places == list(range(places[0], places[0] + len(places))) if places else False
+    return slice(places[0], places[-1] + 1) if together else places
+
+
+def _read_rows(file: BinaryIO, element: PlyElement, count: int) -> NDArray[np.float32]:
+    """The next rows, every property as float32."""
     raw = np.fromfile(file, dtype=element.dtype, count=count)
     names = element.dtype.names or ()
     native = "<f4" if sys.byteorder == "little" else ">f4"
     if all(element.dtype[name] == np.dtype(native) for name in names):
-        matrix = raw.view(np.float32).reshape(count, len(names))
-        return matrix[:, [names.index(name) for name in columns]]
+        return raw.view(np.float32).reshape(count, len(names))
     with np.errstate(over="ignore"):
-        return np.stack([raw[name].astype(np.float32) for name in columns], axis=1)
+        return np.stack([raw[name].astype(np.float32) for name in names], axis=1)
 
 
 def _number(word: str) -> float:
