@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class TrainWorld:
     """Swap width and height in half of the scenes."""
     outdoor_share: float = 0.35
     """Share of scenes in the open."""
+    shots: Literal["mixed", "around"] = "mixed"
+    """Paths and single views, or groups of 8 views around a home camera (what `train views` learns from)."""
     photos: Path | None = None
     """Folder of pictures to hang on walls."""
     seed: int = 0
@@ -50,6 +53,7 @@ class TrainWorld:
             height=height,
             both_aspects=self.both_aspects,
             outdoor_share=self.outdoor_share,
+            shots=self.shots,
             photos=str(self.photos) if self.photos else None,
         )
         print(f"furniture: {find_furniture()} (Sweet Home 3D models, CC0 and CC-BY 3.0)", file=sys.stderr)

@@ -21,7 +21,7 @@ from .captions import caption
 from .catalogue import attribution, furniture_available, load_catalogue
 from .light import light_scene
 from .outdoors import make_outdoors
-from .paths import plan_shots
+from .paths import ShotKind, plan_shots
 from .render import Renderer
 from .rooms import make_room
 from .scene import Scene
@@ -49,6 +49,8 @@ class WorldSpec:
     photos: str | None = None
     """Folder of pictures to hang on walls."""
     scenes_per_shard: int = 8
+    shots: ShotKind = "mixed"
+    """See ``plan_shots``."""
 
 
 def make_scene(spec: WorldSpec, number: int) -> tuple[Scene, np.random.Generator]:
@@ -96,7 +98,7 @@ def render_scene(
     width, height = spec.width, spec.height
     if spec.both_aspects and rng.random() < 0.5:
         width, height = height, width
-    shots = plan_shots(scene, field, rng, frames=spec.frames, width=width, height=height)
+    shots = plan_shots(scene, field, rng, frames=spec.frames, width=width, height=height, kind=spec.shots)
     frames, entries = [], []
     for shot, views in enumerate(shots):
         for view in views:
@@ -187,7 +189,7 @@ def _check_spec(spec: WorldSpec, folder: Path) -> None:
     path = folder / "world.json"
     stated = {"version": VERSION, "furniture": furniture_available(), **asdict(spec)}
     if path.exists():
-        before = json.loads(path.read_text())
+        before = {"shots": "mixed"} | json.loads(path.read_text())
         if before != stated:
             names = sorted(k for k in stated if before.get(k) != stated[k])
             raise InputError(

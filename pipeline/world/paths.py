@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -12,6 +13,9 @@ from .render import Look, View
 from .scene import Scene
 from .shapes import inside_outline
 
+ShotKind = Literal["mixed", "around"]
+AROUND = 8
+"""Views of an ``around`` shot, its home camera included."""
 GREY = 0.27
 """Exposed value (before the shoulder) of the middle of a picture."""
 
@@ -56,12 +60,17 @@ def look_at_roll(position: np.ndarray, target: np.ndarray, roll: float) -> np.nd
 
 
 def plan_shots(
-    scene: Scene, field: LightField, rng: np.random.Generator, *, frames: int, width: int, height: int
-) -> list[list[View]]:
-    """Shots of a scene: one smooth path over half of the frames, a short one, and single views far apart.
+    scene: Scene, field: LightField, rng: np.random.Generator, *, frames: int, width: int, height: int,
+    kind: ShotKind = "mixed",
+) -> list[list[View]]:  # fmt: skip
+    """Shots of a scene.
 
-    Every shot has its own lens, and time runs 0..1 over it; single views have random times.
+    ``mixed``: one smooth path over half of the frames, a short one, and single views far apart. Every shot has its own
+    lens, and time runs 0..1 over it; single views have random times. ``around``: home cameras, each with views from
+    places a step away, all with one lens at one time, as someone would look about who wants to see behind things.
     """
+    if kind == "around":
+        return _shots_around(scene, field, rng, frames, width, height)
     lengths = [max(1, frames // 2)]
     while sum(lengths) < frames:
         lengths.append(min(frames - sum(lengths), 3 if len(lengths) == 1 else 1))
@@ -73,6 +82,37 @@ def plan_shots(
         focus = target if focus is None and rng.random() < 0.7 else focus
         shots.append(shot)
     return shots
+
+
+def _shots_around(
+    scene: Scene, field: LightField, rng: np.random.Generator, frames: int, width: int, height: int
+) -> list[list[View]]:
+    """Shots of ``AROUND`` views, the first of each its home; the last may be shorter."""
+    space, shots = FreeSpace.of(field), []
+    for first in range(0, frames, AROUND):
+        shot, _ = _plan_shot(scene, field, space, rng, 1, width, height, None)
+        home = replace(shot[0], time=0.0)
+        rays = _probe_rays(home.world_from_cam, home.intrinsics, width, height)
+        distance, _ = field.look(np.repeat(home.world_from_cam[None, :3, 3], len(rays), 0), rays)
+        near, focus = np.percentile(np.minimum(distance, 30.0), [10, 50])
+        views = [home]
+        while len(views) < min(AROUND, frames - first):
+            views.append(_near_home(home, space, min(near, 0.7 * focus), focus, rng))
+        shots.append(views)
+    return shots
+
+
+def _near_home(home: View, space: FreeSpace, step: float, focus: float, rng: np.random.Generator) -> View:
+    """A view from up to ``step`` metres away, turned a little; nearer where the way is blocked."""
+    reach, eye, target = step * rng.choice([0.5, 1.0]), np.zeros(3), np.ones(3)
+    for _ in range(20):
+        offset = rng.uniform(-1, 1, 3) * [0.8, 0.3, 0.6] * reach
+        aim = np.array([*(rng.uniform(-1, 1, 2) * [0.45, 0.15]), 1.0]) * focus
+        eye, target = (home.world_from_cam[:3] @ np.append(point, 1.0) for point in (offset, aim))
+        if space.at(eye[None])[0] > 0.25:
+            break
+        reach *= 0.8
+    return replace(home, world_from_cam=look_at_roll(eye, target, 0.0))
 
 
 def _plan_shot(

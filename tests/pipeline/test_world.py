@@ -259,3 +259,14 @@ def test_furniture_stays_in_the_room_and_apart(kind):
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match="cellar"):
         make_room(np.random.default_rng(0), kind="cellar")
+
+
+def test_shots_around_a_home_look_at_what_it_looks_at(renderer):
+    spec = WorldSpec(seed=3, frames=8, width=64, height=64, outdoor_share=0.0, shots="around")
+    info, _ = render_scene(renderer, spec, 0)
+    poses = np.array([entry["world_from_cam"] for entry in info["frames"]])
+    home, others = poses[0], poses[1:]
+    assert {entry["shot"] for entry in info["frames"]} == {0}
+    assert {entry["time"] for entry in info["frames"]} == {0.0}
+    assert (others[:, :3, 2] @ home[:3, 2] > np.cos(np.radians(60))).all()
+    assert (np.linalg.norm(others[:, :3, 3] - home[:3, 3], axis=1) > 1e-3).all()
