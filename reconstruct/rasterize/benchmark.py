@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ def random_scene(
 def benchmark(
     *, repeats: int = 7, scaling: bool = True, on_progress: Callable[..., None] | None = None
 ) -> dict[str, Any]:
-    """Measure everything; times are minima over the repeats.
+    """Measure everything; times are medians over the repeats.
 
     Args:
         repeats: of every measurement.
@@ -110,8 +111,8 @@ def _case(width: int, height: int, n: int, repeats: int) -> dict[str, Any]:
     images, forward = run_forward(inputs, settings)
     of_images = tuple(np.ones_like(i) for i in (images.color, images.alpha, images.depth, images.features))
     pairs = len(forward.lists.splats)
-    blend_ms = _fastest_ms(lambda: _blend(forward, images, inputs[5]), repeats)
-    back_ms = _fastest_ms(lambda: _blend_backward(forward, images, inputs[5], of_images), repeats)
+    blend_ms = _median_ms(lambda: _blend(forward, images, inputs[5]), repeats)
+    back_ms = _median_ms(lambda: _blend_backward(forward, images, inputs[5], of_images), repeats)
     backward = lambda: run_backward(inputs, settings, forward, of_images, with_poses=False)  # noqa: E731
     return {
         "width": width,
@@ -120,8 +121,8 @@ def _case(width: int, height: int, n: int, repeats: int) -> dict[str, Any]:
         "pairs": pairs,
         "ns_per_pair_forward": blend_ms * 1e6 / pairs,
         "ns_per_pair_forward_backward": (blend_ms + back_ms) * 1e6 / pairs,
-        "forward_ms": _fastest_ms(lambda: rasterize(gaussians, cameras), repeats),
-        "backward_ms": _fastest_ms(backward, repeats),
+        "forward_ms": _median_ms(lambda: rasterize(gaussians, cameras), repeats),
+        "backward_ms": _median_ms(backward, repeats),
     }
 
 
@@ -160,7 +161,7 @@ def _step_ms(width: int, height: int, n: int, repeats: int) -> float:
         optimizer.step()
         return loss
 
-    return _fastest_ms(step, repeats)
+    return _median_ms(step, repeats)
 
 
 def _over_threads(repeats: int) -> dict[str, dict[str, float]]:
@@ -181,14 +182,14 @@ def _over_threads(repeats: int) -> dict[str, dict[str, float]]:
     return results
 
 
-def _fastest_ms(function: Callable[[], Any], repeats: int) -> float:
+def _median_ms(function: Callable[[], Any], repeats: int) -> float:
     function()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
-    return 1000 * min(times)
+    return 1000 * statistics.median(times)
 
 
 def _cpu_name() -> str:

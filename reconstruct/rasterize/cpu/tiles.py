@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .parallel import kernel, run_parallel
-from .projection import DEPTH, HALF_WIDTH, REACH_X, REACH_Y, RECORD, RIGHTMOST, SHEAR, X, Y
+from .projection import CHUNK, DEPTH, HALF_WIDTH, REACH_X, REACH_Y, RECORD, RIGHTMOST, SHEAR, X, Y
 from .simd import fetch_add
 
 TILE = 16
@@ -56,8 +56,9 @@ def build_tile_lists(records: np.ndarray, radii: np.ndarray, width: int, height:
     records, tiles = records.reshape(cameras * n, RECORD), columns * rows
     counts = np.zeros((len(starts) - 1, tiles), np.int32)
     slot_offsets = np.zeros(cameras * n + 1, np.int64)
-    boxes = np.empty((len(order), 4), np.int32)
-    run_parallel(count_pairs, records, order, starts, width, height, columns, boxes, counts, slot_offsets)
+    boxes = np.empty((cameras * n, 4), np.int32)
+    run_parallel(bound_tiles, records, radii.reshape(cameras * n, 2), width, height, boxes)
+    run_parallel(count_pairs, records, order, starts, width, columns, boxes, counts, slot_offsets)
     np.cumsum(slot_offsets, out=slot_offsets)
     pairs = int(slot_offsets[-1])
     offsets = np.zeros(cameras * tiles + 1, np.int64)
@@ -147,19 +148,40 @@ def tile_columns(records, i, row, width):
 
 
 @kernel
-def count_pairs(counter, records, order, starts, width, height, columns, boxes, counts, slot_offsets):
-    """Pairs of each tile in each piece of the order; and of each splat, one place late, to be summed up.
-
-    Also the tiles of each splat's bounding box: first and end row, first and end column.
-    """
+def bound_tiles(counter, records, radii, width, height, boxes):
+    """The tiles of each seen splat's bounding box: first and end row, first and end column."""
+    n = len(boxes)
+    pieces = (n + CHUNK - 1) // CHUNK
     piece = fetch_add(counter)
+    while piece < pieces:
+        for i in range(piece * CHUNK, min(n, (piece + 1) * CHUNK)):
+            if radii[i, 0] > 0:
+                x, y, reach_x, reach_y = (
+                    records[i, X],
+                    records[i, Y],
+                    records[i, REACH_X],
+                    records[i, REACH_Y],
+                )
+                boxes[i, 0], boxes[i, 1] = tile_span(y - reach_y, y + reach_y, height)
+                boxes[i, 2], boxes[i, 3] = tile_span(x - reach_x, x + reach_x, width)
+        piece = fetch_add(counter)
+
+
+@kernel
+def spread_piece(counter, pieces):
+    """The next piece of work, such that pieces done at the same time are far apart and share no cache lines."""
+    k = fetch_add(counter)
+    return k // 2 + (k % 2) * ((pieces + 1) // 2) if k < pieces else pieces
+
+
+@kernel
+def count_pairs(counter, records, order, starts, width, columns, boxes, counts, slot_offsets):
+    """Pairs of each tile in each piece of the order; and of each splat, one place late, to be summed up."""
+    piece = spread_piece(counter, len(starts) - 1)
     while piece < len(starts) - 1:
         for j in range(starts[piece], starts[piece + 1]):
             i = order[j]
-            x, y, reach_x, reach_y = records[i, X], records[i, Y], records[i, REACH_X], records[i, REACH_Y]
-            first_row, end_row = tile_span(y - reach_y, y + reach_y, height)
-            first, end = tile_span(x - reach_x, x + reach_x, width)
-            boxes[j, 0], boxes[j, 1], boxes[j, 2], boxes[j, 3] = first_row, end_row, first, end
+            first_row, end_row, first, end = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
             is_line = end_row - first_row == 1 or end - first == 1
             pairs = 0
             for row in range(first_row, end_row):
@@ -169,7 +191,7 @@ def count_pairs(counter, records, order, starts, width, height, columns, boxes, 
                     counts[piece, row * columns + column] += 1
                 pairs += end - first
             slot_offsets[i + 1] = pairs
-        piece = fetch_add(counter)
+        piece = spread_piece(counter, len(starts) - 1)
 
 
 @kernel
@@ -197,12 +219,12 @@ def append_pairs(
     counter, records, order, starts, width, columns, boxes, counts, slot_offsets, splats, slots
 ):  # fmt: skip
     """Write each pair to its place; ``counts`` are the next free places."""
-    piece = fetch_add(counter)
+    piece = spread_piece(counter, len(starts) - 1)
     while piece < len(starts) - 1:
         for j in range(starts[piece], starts[piece + 1]):
             i = order[j]
             slot = slot_offsets[i]
-            first_row, end_row, first, end = boxes[j, 0], boxes[j, 1], boxes[j, 2], boxes[j, 3]
+            first_row, end_row, first, end = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
             is_line = end_row - first_row == 1 or end - first == 1
             for row in range(first_row, end_row):
                 if not is_line:
@@ -213,4 +235,4 @@ def append_pairs(
                     splats[place] = i
                     slots[place] = slot
                     slot += 1
-        piece = fetch_add(counter)
+        piece = spread_piece(counter, len(starts) - 1)
