@@ -26,6 +26,7 @@ from .render import Renderer
 from .rooms import make_room
 from .scene import Scene
 from .shards import ShardWriter, WorldDataset, frame_entry, frame_files
+from .singles import plan_singles
 from .textures import mean_color
 from .voxels import voxelise
 
@@ -50,7 +51,7 @@ class WorldSpec:
     """Folder of pictures to hang on walls."""
     scenes_per_shard: int = 8
     shots: ShotKind = "mixed"
-    """See ``plan_shots``."""
+    """``single``: see ``plan_singles``; the others: see ``plan_shots``."""
 
 
 def make_scene(spec: WorldSpec, number: int) -> tuple[Scene, np.random.Generator]:
@@ -98,7 +99,12 @@ def render_scene(
     width, height = spec.width, spec.height
     if spec.both_aspects and rng.random() < 0.5:
         width, height = height, width
-    shots = plan_shots(scene, field, rng, frames=spec.frames, width=width, height=height, kind=spec.shots)
+    if spec.shots == "single":
+        shots = plan_singles(scene, field, rng, frames=spec.frames, width=width, height=height)
+    else:
+        shots = plan_shots(
+            scene, field, rng, frames=spec.frames, width=width, height=height, around=spec.shots == "around"
+        )
     frames, entries = [], []
     for shot, views in enumerate(shots):
         for view in views:

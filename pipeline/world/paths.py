@@ -13,7 +13,8 @@ from .render import Look, View
 from .scene import Scene
 from .shapes import inside_outline
 
-ShotKind = Literal["mixed", "around"]
+ShotKind = Literal["mixed", "around", "single"]
+"""What a world's shots are for: walking and 4D, views around a place, depth from one photo."""
 AROUND = 8
 """Views of an ``around`` shot, its home camera included."""
 GREY = 0.27
@@ -61,15 +62,15 @@ def look_at_roll(position: np.ndarray, target: np.ndarray, roll: float) -> np.nd
 
 def plan_shots(
     scene: Scene, field: LightField, rng: np.random.Generator, *, frames: int, width: int, height: int,
-    kind: ShotKind = "mixed",
+    around: bool = False,
 ) -> list[list[View]]:  # fmt: skip
     """Shots of a scene.
 
-    ``mixed``: one smooth path over half of the frames, a short one, and single views far apart. Every shot has its own
-    lens, and time runs 0..1 over it; single views have random times. ``around``: home cameras, each with views from
+    One smooth path over half of the frames, a short one, and single views far apart. Every shot has its own lens, and
+    time runs 0..1 over it; single views have random times. With ``around`` instead: home cameras, each with views from
     places a step away, all with one lens at one time, as someone would look about who wants to see behind things.
     """
-    if kind == "around":
+    if around:
         return _shots_around(scene, field, rng, frames, width, height)
     lengths = [max(1, frames // 2)]
     while sum(lengths) < frames:
@@ -92,7 +93,7 @@ def _shots_around(
     for first in range(0, frames, AROUND):
         shot, _ = _plan_shot(scene, field, space, rng, 1, width, height, None)
         home = replace(shot[0], time=0.0)
-        rays = _probe_rays(home.world_from_cam, home.intrinsics, width, height)
+        rays = probe_rays(home.world_from_cam, home.intrinsics, width, height)
         distance, _ = field.look(np.repeat(home.world_from_cam[None, :3, 3], len(rays), 0), rays)
         near, focus = np.percentile(np.minimum(distance, 30.0), [10, 50])
         views = [home]
@@ -223,7 +224,7 @@ def _target(scene: Scene, eye: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return eye + distance * np.array([np.cos(angle), np.sin(angle), np.tan(pitch)])
 
 
-def _probe_rays(pose: np.ndarray, intrinsics: np.ndarray, width: int, height: int) -> np.ndarray:
+def probe_rays(pose: np.ndarray, intrinsics: np.ndarray, width: int, height: int) -> np.ndarray:
     """Unit directions [192, 3] through a 16 x 12 grid of pixels."""
     x, y = np.meshgrid((np.arange(16) + 0.5) / 16 * width, (np.arange(12) + 0.5) / 12 * height)
     cam = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3) @ np.linalg.inv(intrinsics).T
@@ -235,7 +236,7 @@ def _judge(scene, field, poses, intrinsics, width, height) -> tuple[float, np.nd
     """How good a shot is (about 0..1) and the light it sees [N, 3]."""
     scores, light = [], []
     for pose in (poses[0], poses[-1]) if len(poses) > 1 else (poses[0],):
-        rays = _probe_rays(pose, intrinsics, width, height)
+        rays = probe_rays(pose, intrinsics, width, height)
         distance, seen = field.look(np.repeat(pose[None, :3, 3], len(rays), 0), rays)
         hit = np.isfinite(distance)
         light.append(seen[hit] if hit.mean() > 0.25 else seen)  # meter what is there, not the sky

@@ -270,3 +270,15 @@ def test_shots_around_a_home_look_at_what_it_looks_at(renderer):
     assert {entry["time"] for entry in info["frames"]} == {0.0}
     assert (others[:, :3, 2] @ home[:3, 2] > np.cos(np.radians(60))).all()
     assert (np.linalg.norm(others[:, :3, 3] - home[:3, 3], axis=1) > 1e-3).all()
+
+
+def test_single_shots_are_apart_and_none_presses_on_the_lens(renderer):
+    spec = WorldSpec(seed=4, frames=6, width=64, height=48, outdoor_share=0.0, shots="single")
+    info, files = render_scene(renderer, spec, 0)
+    assert [entry["shot"] for entry in info["frames"]] == list(range(6))
+    focals = {entry["intrinsics"][0][0] for entry in info["frames"]}
+    assert len(focals) == 6
+    for frame in files:
+        depth = decode_depth(np.asarray(Image.open(io.BytesIO(frame["depth.png"]))).astype(np.uint16))
+        assert np.percentile(depth, 2) > 0.1
+        assert np.isfinite(depth).mean() > 0.3

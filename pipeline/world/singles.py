@@ -1,0 +1,126 @@
+"""Single photos as people take them, for learning depth from one: overviews, pieces of furniture, close-ups, tilts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .light import LightField
+from .paths import FreeSpace, choose_look, look_at_roll, probe_rays
+from .render import View
+from .scene import Placement, Scene
+from .shapes import inside_outline
+
+KINDS = ("overview", "thing", "close", "tilted")
+INDOOR_SHARES = (0.38, 0.3, 0.18, 0.14)
+OUTDOOR_SHARES = (0.42, 0.38, 0.1, 0.1)
+GROUNDS = ("", "ground", "road", "pavement", "house", "terrace", "floor", "window")
+"""Labels that nobody walks up to."""
+TRIES = 60
+
+
+def plan_singles(
+    scene: Scene, field: LightField, rng: np.random.Generator, *, frames: int, width: int, height: int
+) -> list[list[View]]:
+    """Views without a path, each with its own place, lens and exposure: ``frames`` shots of one view.
+
+    Fewer come back where the scene leaves no room for a camera.
+    """
+    space = FreeSpace.of(field)
+    things = [p for p in scene.placements if p.label not in GROUNDS and not p.background]
+    shots = []
+    for _ in range(frames):
+        view = _single(scene, field, space, things, rng, width, height)
+        if view is not None:
+            shots.append([view])
+    return shots
+
+
+def _single(scene, field, space, things, rng, width, height) -> View | None:
+    shares = INDOOR_SHARES if scene.indoor else OUTDOOR_SHARES
+    kind = KINDS[rng.choice(len(KINDS), p=shares)]
+    for _ in range(TRIES):
+        aim = _aim(kind, scene, things, rng)
+        if aim is None or not _free(scene, space, aim[0], 0.12 if kind == "close" else 0.25):
+            continue
+        pose = look_at_roll(*aim, np.radians(rng.normal(0, 2.5 if rng.random() < 0.85 else 9)))
+        intrinsics = _lens(rng, width, height)
+        rays = probe_rays(pose, intrinsics, width, height)
+        distance, seen = field.look(np.repeat(pose[None, :3, 3], len(rays), 0), rays)
+        if _worth_taking(scene, distance, rng):
+            hit = np.isfinite(distance)
+            look = choose_look(seen[hit] if hit.mean() > 0.25 else seen, rng)
+            return View(pose, intrinsics, width, height, float(rng.random()), look)
+    return None
+
+
+def _aim(kind: str, scene: Scene, things: list[Placement], rng) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where the camera is and what it points at, in world coordinates."""
+    if kind in ("thing", "close") and things:
+        return _at_thing(things[rng.integers(len(things))], scene, rng, close=kind == "close")
+    low, high = np.array(scene.low), np.array(scene.high)
+    eye = rng.uniform(low, high)
+    if scene.indoor:
+        eye[2] = min(_eye_height(rng), high[2] - 0.3)
+    else:
+        eye[:2] = ((low + high) / 2 + (eye - (low + high) / 2) * 0.7)[:2]
+        eye[2] = rng.choice([_eye_height(rng), rng.uniform(2, 7)], p=[0.88, 0.12])
+    yaw = rng.uniform(0, 2 * np.pi)
+    if scene.indoor and rng.random() < 0.7:  # rather across the room than into the wall beside
+        across = (low + high) / 2 - eye
+        yaw = np.arctan2(across[1], across[0]) + rng.normal(0, 0.5)
+    pitch = rng.normal(-9, 8) if scene.indoor else rng.normal(-3, 7)
+    if kind == "tilted":
+        pitch = rng.uniform(-68, -20) if rng.random() < 0.85 else rng.uniform(8, 40)
+    pitch = np.radians(pitch)
+    forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+    return eye, eye + forward
+
+
+def _at_thing(thing: Placement, scene: Scene, rng, *, close: bool) -> tuple[np.ndarray, np.ndarray]:
+    low, high = thing.world_bounds()
+    size = np.clip(high - low, 0.05, 6.0)
+    around = rng.uniform(0, 2 * np.pi)
+    direction = np.array([np.cos(around), np.sin(around)])
+    reach = 0.5 * float(np.abs(direction) @ size[:2])
+    largest = float(size.max())
+    away = rng.uniform(0.3, 1.1) if close else rng.uniform(0.5, 2.2) * max(largest, 0.5) + 0.3
+    centre = (low + high) / 2
+    eye = np.array([*(centre[:2] + (reach + away) * direction), 0.0])
+    eye[2] = centre[2] + away * rng.uniform(-0.1, 0.9) if close else _eye_height(rng)
+    eye[2] = np.clip(eye[2], 0.15, scene.high[2] - 0.25)
+    return eye, centre + rng.normal(0, 0.2, 3) * size
+
+
+def _eye_height(rng) -> float:
+    """Metres: mostly a standing or sitting person's."""
+    which = rng.random()
+    if which < 0.6:
+        return float(np.clip(rng.normal(1.5, 0.14), 1.1, 1.9))
+    return float(rng.uniform(0.35, 1.25) if which < 0.88 else rng.uniform(1.7, 2.3))
+
+
+def _lens(rng, width: int, height: int) -> np.ndarray:
+    """Intrinsics; the wider side sees 26 to 100 degrees."""
+    field = np.radians(np.clip(rng.normal(63, 13), 40, 100) if rng.random() < 0.9 else rng.uniform(26, 40))
+    focal = max(width, height) / (2 * np.tan(field / 2))
+    centre = np.array([width, height]) / 2
+    if rng.random() < 0.2:
+        centre = centre + rng.normal(0, 0.02, 2) * [width, height]
+    return np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1.0]])
+
+
+def _free(scene: Scene, space: FreeSpace, eye: np.ndarray, clearance: float) -> bool:
+    if scene.indoor and len(scene.outline) and not inside_outline(scene.outline, eye[None, :2])[0]:
+        return False
+    return bool(space.at(eye[None])[0] > clearance)
+
+
+def _worth_taking(scene: Scene, distance: np.ndarray, rng) -> bool:
+    """Something is seen, nothing presses on the lens, and it is not one blank wall (or only now and then)."""
+    finite = distance[np.isfinite(distance)]
+    if len(finite) < len(distance) * (0.6 if scene.indoor else 0.2):
+        return False
+    near, low, high = np.percentile(finite, [1, 10, 90])
+    if near < 0.15:
+        return False
+    return bool(np.log(high / low) > 0.35 or rng.random() < 0.06)
