@@ -71,6 +71,7 @@ def _report(fit: CaptureFit, seconds: float, cpu_seconds: float, device: str) ->
     return {
         "test_psnr": None if fit.scores is None else round(fit.scores.psnr, 3),
         "test_ssim": None if fit.scores is None else round(fit.scores.ssim, 4),
+        "test_lpips": None if fit.scores is None or fit.scores.lpips is None else round(fit.scores.lpips, 4),
         "test_psnr_per_view": None if fit.scores is None else [round(p, 2) for p in fit.scores.psnr_per_view],
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu_seconds, 1),

@@ -13,6 +13,7 @@ from ..losses import ssim
 from ..rasterize import rasterize
 from ..views import Views, as_float
 from .config import FitConfig
+from .learned_distance import find_lpips
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,35 @@ class Scores:
     """dB."""
     ssim: float
     psnr_per_view: list[float]
+    lpips: float | None = None
+    """None where the lpips package is not installed."""
 
 
-def evaluate(gaussians: Gaussians, views: Views, config: FitConfig, *, with_ssim: bool = True) -> Scores:
-    """Render every view and compare; pixels count as ``views.weights`` says."""
-    psnrs, ssims = [], []
+def evaluate(gaussians: Gaussians, views: Views, config: FitConfig, *, thorough: bool = True) -> Scores:
+    """Render every view and compare; pixels count as ``views.weights`` says.
+
+    Args:
+        gaussians, views, config: what was fitted, what it shall show, and how.
+        thorough: not only PSNR, but SSIM too, and LPIPS (of whole pictures) if it is installed.
+    """
+    psnrs, ssims, distances = [], [], []
+    lpips = find_lpips() if thorough else None
     for i in range(len(views)):
         rendered = render_view(gaussians, views, i, config)
         image = as_float(views.images[i])
         weights = None if views.weights is None else views.weights[i]
         psnrs.append(psnr(rendered, image, weights))
-        if with_ssim:
+        if thorough:
             total = 1.0 if weights is None else float(weights.mean())
             ssims.append(1 - float(1 - ssim(rendered[None], image[None], weights=weights)) / total)
-    return Scores(sum(psnrs) / len(psnrs), sum(ssims) / len(ssims) if ssims else float("nan"), psnrs)
+        if lpips:
+            distances.append(lpips(rendered, image))
+    return Scores(
+        psnr=sum(psnrs) / len(psnrs),
+        ssim=sum(ssims) / len(ssims) if ssims else float("nan"),
+        psnr_per_view=psnrs,
+        lpips=sum(distances) / len(distances) if distances else None,
+    )
 
 
 def render_view(gaussians: Gaussians, views: Views, index: int, config: FitConfig) -> Float[Tensor, "h w 3"]:

@@ -147,7 +147,7 @@ class _Run:
             self.seconds = time.perf_counter() - before
             last = self.step == config.iterations
             if self.held_out is not None and (self.step % config.evaluate_every == 0 or last):
-                live.psnr = evaluate(self.gaussians(), self.held_out, config, with_ssim=False).psnr
+                live.psnr = evaluate(self.gaussians(), self.held_out, config, thorough=False).psnr
                 self.curve.append((self.seconds, live.psnr))
             if checkpoint is not None and (self.step % config.checkpoint_every == 0 or last):
                 self.save(checkpoint)
