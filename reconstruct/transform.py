@@ -19,7 +19,7 @@ from .gaussians import Gaussians, wxyz_from_rotation
 from .motion import Motion
 from .spherical_harmonics import sh_basis
 
-_CHUNK = 1 << 17
+_CHUNK = 1 << 14
 
 
 def transform_gaussians(
@@ -82,14 +82,12 @@ def rotate_quats(quats: Float[Tensor, "*n 4"], rotation: Float[Tensor, "3 3"]) -
 def rotate_sh(sh: Float[Tensor, "n k 3"], rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "n k 3"]:
     """Harmonics that look, from the direction R d, as the given ones look from d."""
     degree = math.isqrt(sh.shape[-2]) - 1
-    matrices = [m.to(sh) for m in sh_rotations(rotation, degree)]
+    bands = [sh.new_ones(1, 1), *(matrix.to(sh) for matrix in sh_rotations(rotation, degree))]
+    columns = torch.kron(torch.block_diag(*bands), torch.eye(3).to(sh)).T
     turned = torch.empty_like(sh)
-    turned[:, :1] = sh[:, :1]
     for first in range(0, sh.shape[0], _CHUNK):
         part = slice(first, first + _CHUNK)
-        for band, matrix in enumerate(matrices, start=1):
-            columns = slice(band * band, (band + 1) ** 2)
-            turned[part, columns] = matrix @ sh[part, columns]
+        turned[part] = (sh[part].flatten(1) @ columns).view_as(sh[part])
     return turned
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -43,6 +45,10 @@ _MAGIC = b"NGSP"
 _COEFFICIENTS = (0, 3, 8, 15, 24)
 _COLOR_SCALE = 0.15
 _BLOCK = 1 << 20
+_LEVEL = 4
+"""Of deflate: 1 % larger files than the usual 6, in less than half the time."""
+_MAX_TRAILER = 16 << 20
+"""Bytes that extensions may add behind the sections."""
 _ANTIALIASED, _EXTENSIONS = 1, 2
 
 
@@ -103,7 +109,7 @@ def write(
     largest = max(float(gaussians.means.abs().max()), 1e-6)
     bits = min(20, max(0, 22 - math.floor(math.log2(largest))))
     header = _Header(3, len(gaussians), gaussians.sh_degree, bits, 0)
-    raw = bytearray(struct.pack("<4sIIBBBB", _MAGIC, 3, header.count, header.sh_degree, bits, 0, 0))
+    start = struct.pack("<4sIIBBBB", _MAGIC, 3, header.count, header.sh_degree, bits, 0, 0)
     sections = {
         name: np.empty((header.count, size // header.count), np.uint8)
         for name, size in header.sections.items()
@@ -112,10 +118,10 @@ def write(
     for part in chunks(header.count):
         for name, values in _encode(gaussians[order[part]], bits).items():
             sections[name][part] = values.numpy()
-    for values in sections.values():
-        raw += values.data.cast("B") if values.size else b""
     with path.open("wb") as file:
-        file.writelines(_gzip(raw))
+        file.writelines(
+            _gzip([start, *(values.data.cast("B") for values in sections.values() if values.size)])
+        )
     notes = ["splats were put in Morton order"]
     for what, values, low, high in (
         ("colours", gaussians.sh[:, 0], -0.5 / _COLOR_SCALE, 0.5 / _COLOR_SCALE),
@@ -156,33 +162,41 @@ def _split(header: _Header, payload: NDArray[np.uint8]) -> dict[str, NDArray[np.
 
 
 def _read_gzip(path: Path) -> tuple[_Header, dict[str, NDArray[np.uint8]]]:
-    """Inflate the header, check its claim, then exactly as much as it claims."""
-    inflate = zlib.decompressobj(wbits=31)
+    """Inflate the header, check its claim, inflate exactly as much as it claims, and let zlib check the sum."""
+    stream = zlib.decompressobj(wbits=31)
     try:
         with path.open("rb") as file:
-            start = b""
-            while len(start) < 16:
-                block = inflate.unconsumed_tail or file.read(_BLOCK)
-                if not block:
-                    raise InputError(f"{path} is damaged or cut short: no whole .spz header")
-                start += inflate.decompress(block, 16 - len(start))
-            header = _header(path, start)
+            start = _inflate(file, stream, 16)
+            if len(start) < 16:
+                raise InputError(f"{path} is damaged or cut short: no whole .spz header")
+            header = _header(path, start.tobytes())
             if header.version == 4:
                 raise InputError(f"{path} claims version 4 inside gzip, which no .spz file is")
-            payload = np.empty(sum(header.sections.values()), np.uint8)
-            filled = 0
-            while filled < len(payload):
-                block = inflate.unconsumed_tail or file.read(_BLOCK)
-                data = inflate.decompress(block, min(_BLOCK, len(payload) - filled))
-                if not data and (not block or inflate.eof):
-                    raise InputError(
-                        f"{path} is cut short: {filled} of {len(payload)} bytes for {header.count} splats"
-                    )
-                payload[filled : filled + len(data)] = np.frombuffer(data, np.uint8)
-                filled += len(data)
+            size = sum(header.sections.values())
+            payload = _inflate(file, stream, size)
+            if len(payload) < size:
+                raise InputError(
+                    f"{path} is cut short: {len(payload)} of {size} bytes for {header.count} splats"
+                )
+            _inflate(file, stream, _MAX_TRAILER)
+            if not stream.eof:
+                raise InputError(f"{path} is cut short, or holds more than {header.count} splats")
     except zlib.error as error:
         raise InputError(f"{path} is damaged: its gzip stream cannot be read ({error})") from error
     return header, _split(header, payload)
+
+
+def _inflate(file: BinaryIO, stream: zlib._Decompress, size: int) -> NDArray[np.uint8]:
+    """The next bytes of a gzip stream: ``size`` of them, or as many as there are."""
+    data, filled = np.empty(size, np.uint8), 0
+    while filled < size and not stream.eof:
+        packed = stream.unconsumed_tail or file.read(_BLOCK)
+        block = stream.decompress(packed, min(_BLOCK, size - filled))
+        if not packed and not block:
+            break
+        data[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
+        filled += len(block)
+    return data[:filled]
 
 
 def _read_zstd(path: Path, start: bytes) -> tuple[_Header, dict[str, NDArray[np.uint8]]]:
@@ -276,19 +290,19 @@ def _unpack_rotations(rows: UInt8[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
     return from_smallest_three(packed >> 30, others)[:, [3, 0, 1, 2]]
 
 
-def _gzip(raw: bytearray) -> list[bytes]:
+def _gzip(parts: list[bytes | memoryview]) -> Iterator[bytes]:
     """One gzip member whose blocks are deflated in two threads; each ends at a byte boundary (sync flush)."""
-    view = memoryview(raw)
-    starts = range(0, len(view), _BLOCK)
+    blocks = [part[first : first + _BLOCK] for part in parts for first in range(0, len(part), _BLOCK)]
 
-    def deflate(start: int) -> bytes:
-        compress = zlib.compressobj(6, zlib.DEFLATED, -15)
-        last = start + _BLOCK >= len(view)
-        return compress.compress(view[start : start + _BLOCK]) + compress.flush(
-            zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
-        )
+    def deflate(index: int) -> bytes:
+        compress = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
+        end = zlib.Z_FINISH if index == len(blocks) - 1 else zlib.Z_SYNC_FLUSH
+        return compress.compress(blocks[index]) + compress.flush(end)
 
+    yield b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
     with ThreadPoolExecutor(2) as pool:
-        body = list(pool.map(deflate, starts))
-    header = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-    return [header, *body, struct.pack("<II", zlib.crc32(view), len(view) & 0xFFFFFFFF)]
+        yield from pool.map(deflate, range(len(blocks)))
+    checksum = 0
+    for block in blocks:
+        checksum = zlib.crc32(block, checksum)
+    yield struct.pack("<II", checksum, sum(map(len, blocks)) & 0xFFFFFFFF)

@@ -82,8 +82,6 @@ def test_every_truncation_is_refused(suffix, valid, tmp_path):
         for length in steps:
             if suffix == ".splat":
                 length += 7
-            if suffix == ".spz" and length > len(data) - 9:  # gzip's checksum, which nothing depends on
-                continue
             refused(tmp_path, suffix, data[:length])
 
 
