@@ -1,4 +1,4 @@
-"""Between a scene's own axes and those of formats that prescribe theirs.
+"""Between a scene's own axes and unit and those of formats that prescribe theirs, and words that tell which.
 
 SPZ, glTF and USD want y up, with x right and z towards the viewer; a scene made from a photo has x right, y down and
 z forward, half a turn about x away. A scene with another up direction is first turned, by the smallest rotation,
@@ -13,10 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..gaussians import Gaussians
-from ..motion import Motion
 from ..transform import rotate_quats, rotation_between, sh_rotations, transform_gaussians, transform_motion
-from .splat_file import PHOTO_UP, SplatFile
+from .splat_file import PHOTO_UP, SplatFile, Traits
 
 HALF_TURN_X = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
 
@@ -28,14 +26,26 @@ def y_up_from_scene(up: Float[Tensor, "3"] | None) -> Float[Tensor, "3 3"]:
     return HALF_TURN_X @ rotation_between(up, torch.tensor(PHOTO_UP))
 
 
-def to_y_up(
-    gaussians: Gaussians, motion: Motion | None, up: Float[Tensor, "3"] | None
-) -> tuple[Gaussians, Motion | None, str]:
-    """Turned splats and motion, and a note that says so."""
-    rotation = y_up_from_scene(up)
-    turned = None if motion is None else transform_motion(motion, rotation)
-    told = "up taken as -y since it is not known" if up is None else f"up was ({_words(up)})"
-    return transform_gaussians(gaussians, rotation), turned, f"axes were turned to y up ({told})"
+def fit_to_format(file: SplatFile, suffix: str, traits: Traits) -> SplatFile:
+    """A scene as a format wants it: axes turned, lengths scaled, motion left out, each with a note.
+
+    Two notes are always there: one about axes, one about lengths.
+    """
+    notes = [*file.notes, _axes_note(file, traits), _lengths_note(file, traits)]
+    if file.motion is not None and not traits.moves:
+        file = replace(file, motion=None)
+        notes.append(f"motion was left out: {suffix} holds one moment")
+    unit = file.metres_per_unit or 1.0
+    scale = unit if traits.unit == "metre" else 1.0
+    rotation = y_up_from_scene(file.up) if traits.axes == "y up" else None
+    if rotation is not None or scale != 1.0:
+        file = replace(
+            file,
+            gaussians=transform_gaussians(file.gaussians, rotation, scale=scale),
+            motion=None if file.motion is None else transform_motion(file.motion, rotation, scale=scale),
+        )
+    required = traits.unit in ("required", "metre")
+    return replace(file, notes=tuple(notes), metres_per_unit=unit if required else file.metres_per_unit)
 
 
 def from_y_up(file: SplatFile) -> SplatFile:
@@ -60,5 +70,34 @@ def from_y_up(file: SplatFile) -> SplatFile:
     )
 
 
-def _words(direction: Float[Tensor, "3"]) -> str:
-    return ", ".join(f"{value:.3g}" for value in direction.tolist())
+def direction_words(direction: Float[Tensor, "3"]) -> str:
+    """``-y`` for a direction along an axis, else its three numbers."""
+    values = direction.tolist()
+    for axis, value in zip("xyz", values):
+        if abs(value) > 1 - 1e-6:
+            return ("-" if value < 0 else "+") + axis
+    return f"({', '.join(f'{value:.3g}' for value in values)})"
+
+
+def _axes_note(file: SplatFile, traits: Traits) -> str:
+    if traits.axes == "y up":
+        known = "not known and taken as -y" if file.up is None else direction_words(file.up)
+        return (
+            f"axes: x right, y up, z back, as the format prescribes; turned from a scene whose up is {known}"
+        )
+    if file.up is None:
+        return "axes: as in the scene, whose up direction is not known"
+    told = "told in the file" if traits.axes == "told" else "which the file cannot tell"
+    return f"axes: as in the scene, up is {direction_words(file.up)}, {told}"
+
+
+def _lengths_note(file: SplatFile, traits: Traits) -> str:
+    unit = file.metres_per_unit
+    if unit is None:
+        taken = "; the file says metre" if traits.unit in ("required", "metre") else ""
+        return f"lengths: as in the scene, whose unit is not known{taken}"
+    if traits.unit == "metre":
+        scaled = "" if unit == 1.0 else f"; multiplied by {unit:.6g}"
+        return f"lengths: metres, as the format prescribes{scaled}"
+    told = "which the file cannot tell" if traits.unit == "untold" else "told in the file"
+    return f"lengths: as in the scene, 1 unit is {unit:.6g} m, {told}"

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gaussians import Gaussians
-from ..motion import Motion
 from ..spherical_harmonics import rgb_from_sh, sh_degree, sh_from_rgb
 from .morton import morton_order
 from .ply import PlyElement, PlyHeader, axis_comments, read_ply_header
 from .quaternions import SQRT_HALF, from_smallest_three, smallest_three
 from .splat_file import (
     SplatFile,
+    Traits,
     allocate,
     byte_from_unit,
     check_count,
@@ -32,6 +32,7 @@ from .splat_file import (
     logit_from_byte,
 )
 
+TRAITS = Traits(axes="told", unit="told")
 _CHUNK = 256
 _GROUP = 256 * _CHUNK
 _AXES = ("x", "y", "z")
@@ -80,38 +81,28 @@ def file_order(gaussians: Gaussians) -> Int64[Tensor, "n"]:
     return morton_order(gaussians.means)
 
 
-def write(
-    path: Path,
-    gaussians: Gaussians,
-    *,
-    motion: Motion | None = None,
-    up: Float[Tensor, "3"] | None = None,
-    metres_per_unit: float | None = None,
-) -> tuple[str, ...]:
+def write(path: Path, file: SplatFile) -> tuple[str, ...]:
     """Pack the splats in Morton order."""
+    gaussians = file.gaussians
     count, rest = len(gaussians), gaussians.sh.shape[1] - 1
     order = file_order(gaussians)
-    lines = ["ply", "format binary_little_endian 1.0", *axis_comments(up, metres_per_unit)]
+    lines = ["ply", "format binary_little_endian 1.0", *axis_comments(file)]
     lines += [f"element chunk {-(-count // _CHUNK)}", *(f"property float {name}" for name in _BOUNDS)]
     lines += [f"element vertex {count}", *(f"property uint {name}" for name in _PACKED)]
     lines += [f"element sh {count}", *(f"property uchar f_rest_{i}" for i in range(3 * rest))] if rest else []
     packed = [_pack(gaussians[order[part]]) for part in chunks(count, _GROUP)]
-    with path.open("wb") as file:
-        file.write(("\n".join([*lines, "end_header"]) + "\n").encode("ascii"))
+    with path.open("wb") as out:
+        out.write(("\n".join([*lines, "end_header"]) + "\n").encode("ascii"))
         for column in range(2):
             for group in packed:
-                file.write(group[column].tobytes())
+                out.write(group[column].tobytes())
         for part in chunks(count, _GROUP) if rest else ():
             values = gaussians.sh[order[part], 1:].transpose(1, 2).flatten(1)
             levels = ((values / _SH_RANGE + 0.5) * 256).floor().clamp(0, 255)
-            file.write(levels.to(torch.uint8).numpy().tobytes())
+            out.write(levels.to(torch.uint8).numpy().tobytes())
     beyond = count_beyond(gaussians.sh[:, 1:], -_SH_RANGE / 2, _SH_RANGE / 2)
-    notes = ["splats were put in Morton order"]
-    notes += [f"{beyond} harmonics beyond 4 were clamped"] if beyond else []
-    return (
-        *notes,
-        *(["motion was left out: .compressed.ply holds one moment"] if motion is not None else []),
-    )
+    clamped = (f"{beyond} harmonics beyond 4 were clamped",) if beyond else ()
+    return ("splats were put in Morton order", *clamped)
 
 
 def _checked_elements(path: Path, header: PlyHeader) -> tuple[PlyElement, PlyElement, PlyElement | None]:

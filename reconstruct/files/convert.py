@@ -15,10 +15,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..gaussians import Gaussians
 from ..motion import Motion
-from ..transform import transform_gaussians
 from . import compressed_ply, ply
 from .atomic import atomic_write
-from .axes import from_y_up, to_y_up
+from .axes import fit_to_format, from_y_up
 from .ply import read_ply_header
 from .splat_file import SplatFile, drop_unusable
 
@@ -63,7 +62,7 @@ def read_splats(path: str | Path) -> SplatFile:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     gaussians, motion, notes = drop_unusable(file.gaussians, file.motion, str(path))
     file = replace(file, gaussians=gaussians, motion=motion, notes=file.notes + notes)
-    return from_y_up(file) if getattr(module, "Y_UP", False) else file
+    return from_y_up(file) if module.TRAITS.axes == "y up" else file
 
 
 def write_splats(
@@ -88,13 +87,13 @@ def write_splats(
         overwrite: replace an existing file.
 
     Returns:
-        What was lost, truncated or converted, one line each.
+        The axes and lengths of what was written, and what was lost or truncated, one line each.
 
     Raises:
         InputError: an unknown suffix, a file that exists, or splats that are all unusable.
     """
     path = Path(path)
-    _, module = _codec(path)
+    suffix, module = _codec(path)
     if metres_per_unit is not None and not 0 < metres_per_unit < math.inf:
         raise InputError(f"metres_per_unit must be a number above 0, not {metres_per_unit}")
     if sh_degree is not None and not 0 <= sh_degree <= 3:
@@ -109,16 +108,9 @@ def write_splats(
     if sh_degree is not None and sh_degree < gaussians.sh_degree:
         notes += (f"harmonics were truncated from degree {gaussians.sh_degree} to {sh_degree} as asked",)
         gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2])
-    if getattr(module, "Y_UP", False):
-        gaussians, motion, turned = to_y_up(gaussians, motion, up)
-        notes += (turned,)
-    if getattr(module, "METRIC", False) and metres_per_unit not in (None, 1.0):
-        gaussians = transform_gaussians(gaussians, scale=metres_per_unit)
-        notes += (f"lengths were multiplied by {metres_per_unit:.6g}: the format is in metres",)
+    file = fit_to_format(SplatFile(gaussians, motion, up, metres_per_unit, notes), suffix, module.TRAITS)
     with atomic_write(path, overwrite=overwrite) as temporary:
-        return notes + module.write(
-            temporary, gaussians, motion=motion, up=up, metres_per_unit=metres_per_unit
-        )
+        return file.notes + module.write(temporary, file)
 
 
 def _codec(path: Path) -> tuple[str, ModuleType]:

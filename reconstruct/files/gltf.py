@@ -14,20 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InputError
 from ..gaussians import Gaussians, cat_gaussians
-from ..motion import Motion
 from ..spherical_harmonics import rgb_from_sh
 from .gltf_document import NAME, Document, open_glb
-from .splat_file import SplatFile, allocate, byte_from_unit, check_count, chunks
+from .splat_file import SplatFile, Traits, allocate, byte_from_unit, check_count, chunks
 
-Y_UP = True
-"""The format prescribes y up; the caller turns what is written and read."""
-METRIC = True
-"""Lengths are metres; the caller scales what is written where the unit is known."""
+TRAITS = Traits(axes="y up", unit="metre")
 _SEMANTICS = {"POSITION": 3, f"{NAME}:ROTATION": 4, f"{NAME}:SCALE": 3, f"{NAME}:OPACITY": 1}
 _FLOAT, _UNSIGNED_BYTE = 5126, 5121
 _MAX_INSTANCES, _BYTES_PER_SPLAT = 16, 14
@@ -51,15 +46,9 @@ def read(path: Path) -> SplatFile:
     return SplatFile(gaussians, metres_per_unit=1.0, notes=tuple(dict.fromkeys(notes)))
 
 
-def write(
-    path: Path,
-    gaussians: Gaussians,
-    *,
-    motion: Motion | None = None,
-    up: Float[Tensor, "3"] | None = None,
-    metres_per_unit: float | None = None,
-) -> tuple[str, ...]:
+def write(path: Path, file: SplatFile) -> tuple[str, ...]:
     """Write one primitive with float attributes, each in one piece."""
+    gaussians = file.gaussians
     count, columns = len(gaussians), list(_columns(gaussians))
     accessors, views, offset = [], [], 0
     for name, width, _ in columns:
@@ -78,18 +67,13 @@ def write(
     text += b" " * (-len(text) % 4)
     if 28 + len(text) + offset >= 1 << 32:
         raise InputError(f"{count} splats do not fit into a .glb file, whose size is limited to 4 GiB")
-    with path.open("wb") as file:
-        file.write(struct.pack("<4sII", b"glTF", 2, 28 + len(text) + offset))
-        file.write(struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", offset, b"BIN\0"))
+    with path.open("wb") as out:
+        out.write(struct.pack("<4sII", b"glTF", 2, 28 + len(text) + offset))
+        out.write(struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", offset, b"BIN\0"))
         for _, _, values in columns:
             for part in chunks(count):
-                file.write(values(gaussians[part]).contiguous().numpy().tobytes())
-    notes = ["opacities of almost 0 or 1 lose precision: .glb holds them after the sigmoid"]
-    notes += ["motion was left out: the extension holds one moment"] if motion is not None else []
-    return (
-        *notes,
-        *([] if metres_per_unit is not None else ["the unit is not known; it is taken for a metre"]),
-    )
+                out.write(values(gaussians[part]).contiguous().numpy().tobytes())
+    return ("opacities of almost 0 or 1 lose precision: .glb holds them after the sigmoid",)
 
 
 def _columns(gaussians: Gaussians) -> Iterator[tuple[str, int, Any]]:

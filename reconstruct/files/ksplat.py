@@ -13,16 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..errors import InputError
 from ..gaussians import Gaussians
-from ..motion import Motion
 from ..spherical_harmonics import rgb_from_sh, sh_from_rgb
-from .splat_file import SplatFile, allocate, byte_from_unit, check_count, chunks, logit_from_byte, lost_frame
+from .splat_file import SplatFile, Traits, allocate, byte_from_unit, check_count, chunks, logit_from_byte
 
+TRAITS = Traits()
 _HEADER, _SECTION_HEADER, _MAX_SECTIONS = 4096, 1024, 1024
 _FILE = np.dtype({
     "names": ["major", "minor", "max_sections", "sections", "max_splats", "splats", "level", "center", "sh_range"],
@@ -87,15 +85,9 @@ def read(path: Path) -> SplatFile:
     return SplatFile(gaussians)
 
 
-def write(
-    path: Path,
-    gaussians: Gaussians,
-    *,
-    motion: Motion | None = None,
-    up: Float[Tensor, "3"] | None = None,
-    metres_per_unit: float | None = None,
-) -> tuple[str, ...]:
+def write(path: Path, file: SplatFile) -> tuple[str, ...]:
     """Write one section at level 0; colours and opacities have 8 bits, harmonics go up to degree 2."""
+    gaussians = file.gaussians
     degree, count = min(gaussians.sh_degree, 2), len(gaussians)
     rows_type = _rows_type(0, degree)
     header, section = np.zeros(1, _FILE), np.zeros(1, _SECTION)
@@ -104,8 +96,8 @@ def write(
     header["center"] = gaussians.means.double().mean(dim=0).numpy()
     header["sh_range"] = (-_DEFAULT_SH_RANGE, _DEFAULT_SH_RANGE)
     section["bytes"], section["sh_degree"] = count * rows_type.itemsize % (1 << 32), degree
-    with path.open("wb") as file:
-        file.write(header.tobytes() + section.tobytes())
+    with path.open("wb") as out:
+        out.write(header.tobytes() + section.tobytes())
         for part in chunks(count):
             chunk = gaussians[part]
             rows = np.zeros(len(chunk), rows_type)
@@ -116,11 +108,11 @@ def write(
             for band in range(1, degree + 1):
                 coefficients = chunk.sh[:, band * band : (band + 1) ** 2]
                 rows[f"sh{band}"] = coefficients.transpose(1, 2).flatten(1).numpy()
-            file.write(rows.data)
+            out.write(rows.data)
     notes = ["colours were clamped to 0..1 and rounded to 8 bits"]
     if degree < gaussians.sh_degree:
         notes.append("harmonics of degree 3 were left out: .ksplat holds degree 2")
-    return (*notes, *lost_frame(".ksplat", motion, up, metres_per_unit))
+    return tuple(notes)
 
 
 def _rows_type(level: int, degree: int) -> np.dtype:

@@ -21,16 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..gaussians import Gaussians
-from ..motion import Motion
 from ..spherical_harmonics import sh_degree
-from .splat_file import SplatFile, allocate, check_count, chunks
+from .splat_file import SplatFile, Traits, allocate, check_count, chunks
 
 _TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
     "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
     "float32": "f4", "float64": "f8",
 }  # fmt: skip
+TRAITS = Traits(axes="told", unit="told")
 _MAX_HEADER = 1 << 16
 _SCALES = ("scale_0", "scale_1", "scale_2")
 _ROTATIONS = ("rot_0", "rot_1", "rot_2", "rot_3")
@@ -147,22 +146,16 @@ def read(path: Path) -> SplatFile:
     return SplatFile(gaussians, up=header.up, metres_per_unit=header.metres_per_unit, notes=notes)
 
 
-def write(
-    path: Path,
-    gaussians: Gaussians,
-    *,
-    motion: Motion | None = None,
-    up: Float[Tensor, "3"] | None = None,
-    metres_per_unit: float | None = None,
-) -> tuple[str, ...]:
-    """Write the raw parameters; only motion is lost."""
+def write(path: Path, file: SplatFile) -> tuple[str, ...]:
+    """Write the raw parameters; nothing is lost."""
+    gaussians = file.gaussians
     rest = gaussians.sh.shape[1] - 1
     names = ["x", "y", "z", "nx", "ny", "nz", *_DC, *(f"f_rest_{i}" for i in range(3 * rest)), "opacity"]
     names += [f"scale_{i}" for i in range(3)] + [f"rot_{i}" for i in range(4)]
-    lines = ["ply", "format binary_little_endian 1.0", *axis_comments(up, metres_per_unit)]
+    lines = ["ply", "format binary_little_endian 1.0", *axis_comments(file)]
     lines += [f"element vertex {len(gaussians)}", *(f"property float {name}" for name in names), "end_header"]
-    with path.open("wb") as file:
-        file.write(("\n".join(lines) + "\n").encode("ascii"))
+    with path.open("wb") as out:
+        out.write(("\n".join(lines) + "\n").encode("ascii"))
         for part in chunks(len(gaussians)):
             chunk = gaussians[part]
             rows = np.zeros((len(chunk), len(names)), "<f4")
@@ -172,14 +165,15 @@ def write(
             rows[:, -8] = chunk.opacity_logits.numpy()
             rows[:, -7:-4] = chunk.log_scales.numpy()
             rows[:, -4:] = chunk.quats.numpy()
-            file.write(rows.data)
-    return ("motion was left out: .ply holds one moment",) if motion is not None else ()
+            out.write(rows.data)
+    return ()
 
 
-def axis_comments(up: Float[Tensor, "3"] | None, metres_per_unit: float | None) -> list[str]:
+def axis_comments(file: SplatFile) -> list[str]:
     """Header lines that carry the up direction and the unit."""
-    lines = [] if up is None else ["comment up_axis " + " ".join(f"{value:.9g}" for value in up.tolist())]
-    return lines + ([] if metres_per_unit is None else [f"comment metres_per_unit {metres_per_unit:.9g}"])
+    up = [] if file.up is None else [f"up_axis {' '.join(f'{value:.9g}' for value in file.up.tolist())}"]
+    unit = [] if file.metres_per_unit is None else [f"metres_per_unit {file.metres_per_unit:.9g}"]
+    return [f"comment {words}" for words in (*up, *unit)]
 
 
 def _byte_order(path: Path, lines: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..cameras import Cameras, focal_px_from_fov, look_at, pinhole_intrinsics
 from ..gaussians import Gaussians
 from ..spherical_harmonics import eval_sh, rgb_from_sh, sh_from_rgb
-from .axes import from_y_up, to_y_up
+from .axes import fit_to_format, from_y_up
 from .convert import CODECS, read_splats, splat_suffix, write_splats
 from .splat_file import PHOTO_UP, SplatFile
 
@@ -100,10 +100,9 @@ def in_file_order(gaussians: Gaussians, suffix: str) -> Gaussians:
     module = import_module(f".{CODECS[splat_suffix(f'x{suffix}') or suffix]}", __package__)
     if not hasattr(module, "file_order"):
         return gaussians
-    if not getattr(module, "Y_UP", False):
-        return gaussians[module.file_order(gaussians)]
-    turned = to_y_up(gaussians, None, None)[0]
-    return from_y_up(SplatFile(turned[module.file_order(turned)])).gaussians
+    turned = fit_to_format(SplatFile(gaussians), suffix, module.TRAITS)
+    turned = replace(turned, gaussians=turned.gaussians[module.file_order(turned.gaussians)])
+    return (from_y_up(turned) if module.TRAITS.axes == "y up" else turned).gaussians
 
 
 def orbit_cameras(gaussians: Gaussians, *, views: int = 4, side_px: int = 256) -> Cameras:

@@ -25,20 +25,20 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gaussians import Gaussians
-from ..motion import Motion
 from .codebooks import nearest_level, scalar_codebook, vector_codebook
 from .morton import morton_order
 from .quaternions import SQRT_HALF, from_smallest_three, smallest_three
 from .splat_file import (
-    MAX_INFLATION,
     SplatFile,
+    Traits,
     allocate,
     byte_from_unit,
-    check_count,
+    check_packed_count,
     chunks,
     logit_from_byte,
 )
 
+TRAITS = Traits(axes="told", unit="told")
 _COEFFICIENTS = (0, 3, 8, 15)
 _MAX_META = 1 << 20
 _MAX_PALETTE = 1 << 16
@@ -107,19 +107,13 @@ def file_order(gaussians: Gaussians) -> Int64[Tensor, "n"]:
     return morton_order(gaussians.means)
 
 
-def write(
-    path: Path,
-    gaussians: Gaussians,
-    *,
-    motion: Motion | None = None,
-    up: Float[Tensor, "3"] | None = None,
-    metres_per_unit: float | None = None,
-) -> tuple[str, ...]:
+def write(path: Path, file: SplatFile) -> tuple[str, ...]:
     """Write the splats in Morton order; axes and unit go into the ``asset`` of meta.json."""
+    gaussians = file.gaussians
     order = file_order(gaussians)
     asset: dict[str, Any] = {"generator": "cosmorama"}
-    asset |= {} if up is None else {"up_axis": up.tolist()}
-    asset |= {} if metres_per_unit is None else {"metres_per_unit": metres_per_unit}
+    asset |= {} if file.up is None else {"up_axis": file.up.tolist()}
+    asset |= {} if file.metres_per_unit is None else {"metres_per_unit": file.metres_per_unit}
     meta: dict[str, Any] = {"version": 2, "asset": asset, "count": len(gaussians)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, pack in _SECTIONS.items():
@@ -132,7 +126,7 @@ def write(
     notes = ["splats were put in Morton order", "scales and colours were rounded to 256 levels"]
     if gaussians.sh_degree:
         notes.append(f"harmonics were gathered into a palette of {_palette_size(len(gaussians))}")
-    return (*notes, *(["motion was left out: .sog holds one moment"] if motion is not None else []))
+    return tuple(notes)
 
 
 def _open(path: Path, archive: zipfile.ZipFile) -> _Archive:
@@ -147,7 +141,7 @@ def _open(path: Path, archive: zipfile.ZipFile) -> _Archive:
     count = meta.get("count")
     if type(count) is not int:
         raise InputError(f"{path} has a damaged meta.json: it does not tell the count of splats")
-    check_count(path, count, path.stat().st_size * MAX_INFLATION, _BYTES_PER_SPLAT)
+    check_packed_count(path, count)
     return _Archive(path, archive, meta, count)
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from ..errors import InputError
 from ..gaussians import Gaussians
-from ..motion import Motion
 from ..spherical_harmonics import rgb_from_sh, sh_from_rgb
-from .splat_file import SplatFile, allocate, byte_from_unit, check_count, chunks, logit_from_byte, lost_frame
+from .splat_file import SplatFile, Traits, allocate, byte_from_unit, check_count, chunks, logit_from_byte
 
+TRAITS = Traits()
 _ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("quat", "u1", 4)])
 
 
@@ -47,17 +47,11 @@ def file_order(gaussians: Gaussians) -> Int64[Tensor, "n"]:
     return (size * gaussians.opacities).argsort(descending=True, stable=True)
 
 
-def write(
-    path: Path,
-    gaussians: Gaussians,
-    *,
-    motion: Motion | None = None,
-    up: Float[Tensor, "3"] | None = None,
-    metres_per_unit: float | None = None,
-) -> tuple[str, ...]:
+def write(path: Path, file: SplatFile) -> tuple[str, ...]:
     """Write position, scale, rotation, colour and opacity, the most visible splats first."""
+    gaussians = file.gaussians
     order = file_order(gaussians)
-    with path.open("wb") as file:
+    with path.open("wb") as out:
         for part in chunks(len(gaussians)):
             chunk = gaussians[order[part]]
             rows = np.empty(len(chunk), _ROW)
@@ -69,8 +63,8 @@ def write(
                 unit.abs().amax(dim=1, keepdim=True) == unit.amax(dim=1, keepdim=True), -unit, unit
             )
             rows["quat"] = (unit * 128 + 128).round().clamp(0, 255).to(torch.uint8).numpy()
-            file.write(rows.data)
+            out.write(rows.data)
     notes = ["splats were put in order of visibility", "colours were clamped to 0..1 and rounded to 8 bits"]
     if gaussians.sh_degree:
         notes.append(f"harmonics of degree 1 to {gaussians.sh_degree} were left out: .splat holds none")
-    return (*notes, *lost_frame(".splat", motion, up, metres_per_unit))
+    return tuple(notes)

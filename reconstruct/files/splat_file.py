@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,8 +24,8 @@ from ..motion import Motion
 
 MAX_SPLATS = 100_000_000
 """More than any scene in use; a header that claims more is taken for a fault."""
-MAX_INFLATION = 200
-"""Largest accepted ratio of decompressed to compressed bytes; splats compress 1.5 to 10 times."""
+_SMALL = 100_000
+"""So many splats are harmless whatever they were unpacked from."""
 CHUNK = 1 << 14
 """Splats handled at a time, so that a conversion needs little more memory than the splats themselves."""
 PHOTO_UP = (0.0, -1.0, 0.0)
@@ -37,8 +38,20 @@ _OPAQUE_LOGIT = 16.0
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What a format says about the world its splats stand in; every codec has one."""
+
+    axes: Literal["untold", "told", "y up"] = "untold"
+    """``y up``: the format prescribes x right, y up, z towards the viewer; its codec reads and writes only that."""
+    unit: Literal["untold", "told", "required", "metre"] = "untold"
+    """``required``: a file that tells none means something other than "not known". ``metre``: always metres."""
+    moves: bool = False
+    """Whether motion is kept."""
+
+
+@dataclass(frozen=True)
 class SplatFile:
-    """What a splat file holds."""
+    """What a splat file holds; codecs read it and write it."""
 
     gaussians: Gaussians
     motion: Motion | None = None
@@ -63,6 +76,23 @@ def check_count(path: Path, count: int, available: int, bytes_per_splat: float) 
         raise InputError(f"{path} holds no splats")
     if count > MAX_SPLATS or count * bytes_per_splat > available:
         raise InputError(f"{path} is damaged or cut short: it claims {count} splats in {available} bytes")
+
+
+def most_splats(size: int) -> int:
+    """How many splats a compressed file of ``size`` bytes may claim.
+
+    At least a byte for each beyond the first 100,000: in real files it is 8 to 50, in bombs a fraction.
+    """
+    return min(MAX_SPLATS, max(_SMALL, size))
+
+
+def check_packed_count(path: Path, count: int) -> None:
+    """The same for a compressed file, whatever it would unpack to."""
+    size = path.stat().st_size
+    if count < 1:
+        raise InputError(f"{path} holds no splats")
+    if count > most_splats(size):
+        raise InputError(f"{path} is damaged or made to do harm: it claims {count} splats in {size} bytes")
 
 
 def allocate(count: int, sh_degree: int) -> Gaussians:
@@ -94,18 +124,6 @@ def count_beyond(values: Float[Tensor, "n *d"], low: float, high: float) -> int:
     """How many values lie outside a range."""
     parts = (values[part] for part in chunks(len(values)))
     return sum(int(((part < low) | (part > high)).sum()) for part in parts)
-
-
-def lost_frame(
-    name: str, motion: Motion | None, up: Tensor | None, metres_per_unit: float | None
-) -> tuple[str, ...]:
-    """Notes of a format that holds neither motion nor axes nor units."""
-    notes = [] if motion is None else [f"motion was left out: {name} holds one moment"]
-    told = [what for what, value in (("up axis", up), ("unit", metres_per_unit)) if value is not None]
-    return (
-        *notes,
-        *([f"{name} cannot tell the {' or the '.join(told)}; coordinates are unchanged"] if told else []),
-    )
 
 
 def usable(gaussians: Gaussians) -> Bool[Tensor, "n"]:

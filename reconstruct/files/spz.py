@@ -3,7 +3,7 @@
 Source: the nianticlabs/spz documentation. Version 2 and 3 are one gzip stream of a header of 16 bytes and the sections
 positions (24-bit fixed point), alphas, colours, scales (8 bits), rotations (v2: xyz in 3 bytes; v3: smallest three in
 4) and harmonics (8 bits in -1..1, coefficient by coefficient). Version 4 compresses every section by itself with zstd.
-The axes are x right, y up, z back (RUB); the file does not tell the unit. The caller turns the axes (``Y_UP``).
+The axes are x right, y up, z back (RUB); the file does not tell the unit.
 """
 
 from __future__ import annotations
@@ -25,22 +25,20 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gaussians import Gaussians
-from ..motion import Motion
 from .morton import morton_order
 from .quaternions import SQRT_HALF, from_smallest_three, smallest_three
 from .splat_file import (
-    MAX_INFLATION,
     SplatFile,
+    Traits,
     allocate,
     byte_from_unit,
-    check_count,
+    check_packed_count,
     chunks,
     count_beyond,
     logit_from_byte,
 )
 
-Y_UP = True
-"""The format prescribes y up; the caller turns what is written and read."""
+TRAITS = Traits(axes="y up")
 _MAGIC = b"NGSP"
 _COEFFICIENTS = (0, 3, 8, 15, 24)
 _COLOR_SCALE = 0.15
@@ -97,15 +95,9 @@ def file_order(gaussians: Gaussians) -> Int64[Tensor, "n"]:
     return morton_order(gaussians.means)
 
 
-def write(
-    path: Path,
-    gaussians: Gaussians,
-    *,
-    motion: Motion | None = None,
-    up: Float[Tensor, "3"] | None = None,
-    metres_per_unit: float | None = None,
-) -> tuple[str, ...]:
+def write(path: Path, file: SplatFile) -> tuple[str, ...]:
     """Write version 3 in Morton order; positions get as many fractional bits as their range leaves."""
+    gaussians = file.gaussians
     largest = max(float(gaussians.means.abs().max()), 1e-6)
     bits = min(20, max(0, 22 - math.floor(math.log2(largest))))
     header = _Header(3, len(gaussians), gaussians.sh_degree, bits, 0)
@@ -118,8 +110,8 @@ def write(
     for part in chunks(header.count):
         for name, values in _encode(gaussians[order[part]], bits).items():
             sections[name][part] = values.numpy()
-    with path.open("wb") as file:
-        file.writelines(
+    with path.open("wb") as out:
+        out.writelines(
             _gzip([start, *(values.data.cast("B") for values in sections.values() if values.size)])
         )
     notes = ["splats were put in Morton order"]
@@ -132,8 +124,6 @@ def write(
             notes.append(f"{lost} of {values.numel()} values of {what} were clamped to what .spz holds")
     if largest >= 1 << 23:
         notes.append(f"positions beyond {1 << 23} were clamped")
-    notes += ["motion was left out: .spz holds one moment"] if motion is not None else []
-    notes += [".spz cannot tell the unit; lengths are unchanged"] if metres_per_unit is not None else []
     return tuple(notes)
 
 
@@ -145,9 +135,7 @@ def _header(path: Path, data: bytes) -> _Header:
             f"harmonics of degree {degree}, {bits} fractional bits"
         )
     header = _Header(version, count, degree, bits, flags)
-    check_count(
-        path, count, path.stat().st_size * MAX_INFLATION, sum(header.sections.values()) / max(count, 1)
-    )
+    check_packed_count(path, count)
     return header
 
 

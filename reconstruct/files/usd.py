@@ -27,12 +27,10 @@ from ..errors import InputError
 from ..gaussians import Gaussians, cat_gaussians
 from ..motion import Motion
 from ..transform import transform_gaussians, transform_motion
-from .splat_file import MAX_INFLATION, MAX_SPLATS, SplatFile, allocate, chunks
+from .splat_file import SplatFile, Traits, allocate, chunks, most_splats
 
-Y_UP = True
-"""What is written here is y up; the caller turns what is written and read."""
+TRAITS = Traits(axes="y up", unit="required", moves=True)
 _CODES_PER_SECOND = 24.0
-_BYTES_PER_SPLAT = 14 * 4
 _SECONDS, _SECONDS_PER_GB = 60, 60
 _Y_FROM_Z_UP = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]], dtype=torch.float64)
 
@@ -61,27 +59,19 @@ def read(path: Path) -> SplatFile:
     return SplatFile(gaussians, motion=motion, metres_per_unit=unit, notes=notes)
 
 
-def write(
-    path: Path,
-    gaussians: Gaussians,
-    *,
-    motion: Motion | None = None,
-    up: Float[Tensor, "3"] | None = None,
-    metres_per_unit: float | None = None,
-) -> tuple[str, ...]:
+def write(path: Path, file: SplatFile) -> tuple[str, ...]:
     """Write one prim; only opacities of almost 0 or 1 lose precision."""
     usd = _library(path)
     if path.suffix.lower() == ".usdz":
         utilities = import_module("pxr.UsdUtils")
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             layer = Path(folder) / "splats.usdc"
-            _write_layer(usd, layer, gaussians, motion, metres_per_unit)
+            _write_layer(usd, layer, file)
             if not utilities.CreateNewUsdzPackage(str(layer), str(path)):
                 raise OSError(f"the USD library could not package {path}")
     else:
-        _write_layer(usd, path, gaussians, motion, metres_per_unit)
-    notes = ["opacities of almost 0 or 1 lose precision: USD holds them after the sigmoid"]
-    return (*notes, *([] if metres_per_unit is not None else ["the unit is not known; none is told"]))
+        _write_layer(usd, path, file)
+    return ("opacities of almost 0 or 1 lose precision: USD holds them after the sigmoid",)
 
 
 def _library(path: Path) -> ModuleType:
@@ -94,14 +84,13 @@ def _library(path: Path) -> ModuleType:
     return usd
 
 
-def _write_layer(
-    usd: Any, path: Path, gaussians: Gaussians, motion: Motion | None, metres_per_unit: float | None
-) -> None:
+def _write_layer(usd: Any, path: Path, file: SplatFile) -> None:
+    gaussians, motion = file.gaussians, file.motion
     geometry, volumes, vt = (import_module(f"pxr.{name}") for name in ("UsdGeom", "UsdVol", "Vt"))
     stage = usd.Stage.CreateNew(str(path))
     geometry.SetStageUpAxis(stage, geometry.Tokens.y)
-    if metres_per_unit is not None:
-        geometry.SetStageMetersPerUnit(stage, metres_per_unit)
+    if file.metres_per_unit is not None:
+        geometry.SetStageMetersPerUnit(stage, file.metres_per_unit)
     prim = volumes.ParticleField3DGaussianSplat.Define(stage, "/Splats")
     stage.SetDefaultPrim(prim.GetPrim())
     means, quats = prim.CreatePositionsAttr(), prim.CreateOrientationsAttr()
@@ -143,7 +132,6 @@ def _check_magic(path: Path) -> None:
 def _extract(path: Path, folder: Path) -> None:
     """Let the worker take the arrays out, within limits that grow with the file."""
     size = path.stat().st_size
-    most = min(MAX_SPLATS, size * MAX_INFLATION // _BYTES_PER_SPLAT)
     command = [
         sys.executable,
         "-I",
@@ -151,7 +139,7 @@ def _extract(path: Path, folder: Path) -> None:
         str(path.resolve()),
         str(folder),
     ]
-    command += [str(most), str((2 << 30) + size * 20)]
+    command += [str(most_splats(size)), str((2 << 30) + size * 20)]
     try:
         done = subprocess.run(
             command, capture_output=True, timeout=_SECONDS + size / 1e9 * _SECONDS_PER_GB, check=False
