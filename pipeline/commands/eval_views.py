@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class EvalViews:
     """Generate the other views of scenes from their first one, and compare with the truth and with baselines.
 
-    DATA is a folder of `cosmorama train world` (its held-out scenes are used) or of RGB-D frames: frame-*.color.jpg,
-    frame-*.depth.png (millimetres), frame-*.pose.txt (camera to world, OpenCV axes) and camera-intrinsics.txt.
+    DATA is a folder of `cosmorama train world --shots around` or of RGB-D frames: frame-*.color.jpg, frame-*.depth.png
+    (millimetres), frame-*.pose.txt (camera to world, OpenCV axes) and camera-intrinsics.txt.
     """
 
     data: tyro.conf.Positional[Path]
@@ -33,6 +33,8 @@ class EvalViews:
     """codec.safetensors; default the shipped one."""
     depth_model: str | None = None
     """Estimate the given view's depth instead of using the true one; its median is set to the true one's."""
+    held_out: bool = True
+    """Of a synthetic world take only the scenes that training leaves out; no, if it was never trained on."""
     scenes: int = 20
     """At most so many scenes or pairs."""
     views: int = 6
@@ -41,8 +43,8 @@ class EvalViews:
     """Distance between the two RGB-D frames of a pair."""
     size: tuple[int, int] = (128, 128)
     """Width and height."""
-    steps: int = 20
-    """Of the sampler."""
+    steps: int | None = None
+    """Of the sampler; default that of the generator."""
     sheet: Path | None = None
     """Folder for pictures: truth, ours, coverage."""
     seed: int = 0
@@ -51,20 +53,25 @@ class EvalViews:
 
     def run(self) -> None:
         """Evaluate."""
-        from ..diffusion.evaluation import WarpGenerator, evaluate_generator
+        from ..diffusion.evaluation import SmoothGenerator, WarpGenerator, evaluate_generator
         from ..diffusion.generator import DiffusionGenerator, SamplingConfig, load_view_generator
         from ..diffusion.model import load_view_model
         from ..generators.inpaint import InpaintGenerator
         from ..latents.codec import codec_from_file, load_codec
 
-        config = SamplingConfig(steps=self.steps)
+        config = SamplingConfig(steps=self.steps) if self.steps else SamplingConfig()
         if self.model:
             codec = codec_from_file(self.codec) if self.codec else load_codec()
             ours = DiffusionGenerator(load_view_model(self.model), codec, config=config)
         else:
             ours = load_view_generator(config=config)
         scenes = list(self._scenes())
-        methods = {"ours": ours, "warp": WarpGenerator(), "warp_inpaint": InpaintGenerator()}
+        methods = {
+            "ours": ours,
+            "warp": WarpGenerator(),
+            "warp_inpaint": InpaintGenerator(),
+            "warp_smooth": SmoothGenerator(),
+        }
         report: dict[str, object] = {"scenes": len(scenes), "views": sum(len(s) - 1 for s in scenes)}
         for name, generator in methods.items():
             sheet = self._write_sheet if self.sheet and name == "ours" else None
@@ -85,7 +92,7 @@ class EvalViews:
         width, height = self.size
         if any(self.data.glob("shard-*.zip")):
             scenes = world_scenes(WorldDataset(self.data), views=self.views, width=width, height=height)
-            scenes = (scene for scene in scenes if is_held_out(scene.name))
+            scenes = (s for s in scenes if is_held_out(s.name) or not self.held_out)
         else:
             scenes = rgbd_pairs(self.data, width=width, height=height, every=self.every)
         found = [self._with_estimated_depth(scene) for scene in islice(scenes, self.scenes)]

@@ -21,8 +21,9 @@ from ...reconstruct.rasterize import rasterize
 from ..depth.frames import INTRINSICS, frame_folder, read_frame
 from ..dinov2 import PATCH, dinov2_features
 from ..generators import ViewGenerator, ViewRequest
-from ..grow import COVERED, grow
+from ..grow import COVERED, grow, show
 from .groups import PosedViews, resize_images
+from .memory import fill_memory
 
 DINO_LAYER = 6
 """Middle features see texture as well as things; the last layer mostly sees things."""
@@ -40,6 +41,20 @@ class WarpGenerator:
     ) -> Float[Tensor, "v h w 3"]:
         """See ``ViewGenerator``."""
         return request.memory.color
+
+
+class SmoothGenerator:
+    """A baseline that a denoiser starts from: holes continued smoothly from the background around them."""
+
+    name = "smooth (baseline: coarse averages of the background, nothing learned)"
+    licences: tuple[str, ...] = ()
+    group_size = 8
+
+    def __call__(
+        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "v h w 3"]:
+        """See ``ViewGenerator``."""
+        return fill_memory(request.memory)
 
 
 @dataclass
@@ -97,7 +112,8 @@ def evaluate_generator(
 
     Returns:
         ``psnr_seen``, ``psnr_unseen``, ``ssim``, ``perceptual_seen``, ``perceptual_unseen``, ``consistency_psnr``: the
-        last between the generated views and the final scene rendered there.
+        last between the generated views and the final scene rendered there. Seen is what the given view covers,
+        for every generator the same pixels.
     """
     tally = Tally()
     for number, scene in enumerate(scenes):
@@ -105,13 +121,14 @@ def evaluate_generator(
         known = depth > 0
         surface = lift(photo, torch.where(known, depth, depth.max()), camera, mask=known)
         rest = scene.cameras[list(range(1, len(scene)))]
+        coverage = show(surface, rest)[0].coverage
         grown = grow(surface, photo, depth, camera, rest, generator, seed=seed, text=scene.text)
-        tally.add(grown.images, scene.images[1:], grown.support > COVERED)
+        tally.add(grown.images, scene.images[1:], coverage > COVERED)
         with torch.no_grad():
             shown = rasterize(grown.gaussians, rest).color.clamp(0, 1)
         tally.consistency.append(float((shown - grown.images).square().mean()))
         if on_sheet:
-            on_sheet(number, scene.images, grown.images, grown.support)
+            on_sheet(number, scene.images, grown.images, coverage)
     return tally.scores()
 
 

@@ -13,6 +13,7 @@ from ...reconstruct.errors import InputError
 from ..training.checkpoints import load_weights, save_weights
 from .conditions import Conditions
 from .objectives import Objective, wrap_network
+from .prior import prior_of
 from .transformer import MultiViewTransformer, TransformerConfig
 from .unet import SpaceTimeUNet, UNetConfig
 
@@ -32,7 +33,7 @@ class ViewModel:
         def network(scaled: Tensor, level: Tensor) -> Tensor:
             return self.network(scaled, level, conditions).prediction
 
-        return wrap_network(network, self.objective)(x, sigma)
+        return wrap_network(network, self.objective, prior_of(conditions))(x, sigma)
 
 
 def build_network(config: NetworkConfig) -> MultiViewTransformer | SpaceTimeUNet:

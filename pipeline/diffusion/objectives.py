@@ -22,6 +22,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .prior import Prior
+
 Objective = Literal["epsilon", "x0", "v", "flow", "edm"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
@@ -67,19 +69,22 @@ def per_sample(values: Float[Tensor, "*b"], like: Tensor) -> Tensor:
 
 
 def wrap_network(
-    network: Callable[[Tensor, Tensor], Tensor], objective: Objective
+    network: Callable[[Tensor, Tensor], Tensor], objective: Objective, prior: Prior | None = None
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """A denoiser from a network that predicts the objective's target.
 
     Args:
         network: (scaled x, noise level [b]) -> F.
         objective: what F is.
+        prior: of x0; the objective is about (x - centre) / spread. None is mean 0, standard deviation 1.
     """
 
     def denoiser(x: Tensor, sigma: Tensor) -> Tensor:
-        c = scalings(objective, sigma)
-        prediction = network(per_sample(c.c_in, x) * x, noise_level(sigma).expand(len(x)))
-        return per_sample(c.c_skip, x) * x + per_sample(c.c_out, x) * prediction
+        center, spread = (prior.center, prior.spread) if prior else (0.0, torch.ones_like(x[..., :1]))
+        z = (x - center) / spread
+        c = scalings(objective, per_sample(sigma, x) / spread)
+        prediction = network(c.c_in * z, noise_level(sigma).expand(len(x)))
+        return center + spread * (c.c_skip * z + c.c_out * prediction)
 
     return denoiser
 
@@ -87,7 +92,7 @@ def wrap_network(
 def network_target(
     objective: Objective, x0: Float[Tensor, "b *s"], noise: Float[Tensor, "b *s"], sigma: Float[Tensor, "b"]
 ) -> Float[Tensor, "b *s"]:
-    """The F that would make the denoiser exact for this sample and noise."""
-    c = scalings(objective, sigma)
+    """The F that would make the denoiser exact for this sample and noise, without a prior."""
+    c = scalings(objective, per_sample(sigma, x0))
     x = x0 + per_sample(sigma, x0) * noise
-    return (x0 - per_sample(c.c_skip, x0) * x) / per_sample(c.c_out, x0)
+    return (x0 - c.c_skip * x) / c.c_out

@@ -43,7 +43,8 @@ def prepare_scene(
         views: height and width must be multiples of 8.
         codec: encodes pictures and memories.
         generator: of all choices.
-        variants: choices of given views; every third has two or three of them, the others one.
+        variants: choices of given views: the first view alone, then one to three at random. The errors of their depth
+            are of a random size too, from none to an estimator's.
 
     Returns:
         float16 ``latents`` [v c h w]; per variant (leading axis k) ``given`` (bool [k v]), ``rays`` [k v 6 h w],
@@ -52,10 +53,11 @@ def prepare_scene(
     """
     parts = []
     for k in range(variants):
-        several = k % 3 == 2
-        count = 2 + int(torch.randint(2, (), generator=generator)) if several else 1
-        chosen = torch.randperm(len(views), generator=generator)[: min(count, len(views))].tolist()
-        depths = torch.stack([spoil_depth(views.depth[i], generator=generator) for i in chosen])
+        count = 1 + int(torch.randint(3, (), generator=generator))
+        chosen = torch.randperm(len(views), generator=generator)[:count].tolist() if k else [0]
+        strength = float(torch.rand((), generator=generator))
+        depths = [spoil_depth(views.depth[i], generator=generator, strength=strength) for i in chosen]
+        depths = torch.stack(depths)
         memory = remember(views.images[chosen], depths, views.cameras[chosen], views.cameras)
         given = torch.zeros(len(views), dtype=torch.bool)
         given[chosen] = True

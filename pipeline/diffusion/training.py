@@ -17,6 +17,7 @@ from .batches import BatchConfig, ViewBatch, random_batch
 from .conditions import Conditions
 from .model import NetworkConfig, ViewModel, build_network, save_view_model
 from .objectives import Objective, per_sample, wrap_network
+from .prior import prior_of
 from .repa import RepaConfig, RepaHead, alignment_loss
 from .schedules import NoiseDistribution
 from .shards import Shards
@@ -34,7 +35,7 @@ class ViewTrainingConfig:
     network: NetworkConfig = field(default_factory=TransformerConfig)
     objective: Objective = "v"
     weighting: Weighting = "unit"
-    noise: NoiseDistribution = field(default_factory=lambda: NoiseDistribution(-0.4, 1.4))
+    noise: NoiseDistribution = field(default_factory=lambda: NoiseDistribution(-0.3, 1.4))
     """Of a single view; shifted with the number of views."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -45,16 +46,21 @@ class ViewTrainingConfig:
 def preset(name: PresetName) -> ViewTrainingConfig:
     """Sizes for a kind of machine.
 
-    ``cpu``: 7 M parameters, hours on two cores. ``gpu``: 90 M, legs of 10 to 25 minutes on one large GPU.
+    ``cpu``: 3 M parameters, an hour or more on two cores. ``gpu``: 90 M, legs of 10 to 25 minutes on one large GPU.
     ``cluster``: 650 M on several machines; never run by us.
     """
     match name:
         case "cpu":
             return ViewTrainingConfig(
-                network=TransformerConfig(width=256, depth=8),
-                loop=LoopConfig(steps=60_000, learning_rate=1e-3, warmup_steps=200, checkpoint_every=250),
-                batch=BatchConfig(scenes=2, max_views=6),
-            )
+                network=TransformerConfig(width=160, depth=4, head_channels=32),
+                loop=LoopConfig(
+                    steps=6_000, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.996, checkpoint_every=250
+                ),
+                batch=BatchConfig(
+                    scenes=4, min_views=3, max_views=5, drop_given=0.1, drop_memory=0.05, drop_both=0.05,
+                    seen_weight=0.15,
+                ),
+            )  # fmt: skip
         case "gpu":
             return ViewTrainingConfig(
                 network=TransformerConfig(width=768, depth=12),
@@ -92,7 +98,7 @@ class TrainedNetwork(nn.Module):
             inner[0] = out.features
             return out.prediction
 
-        x0 = wrap_network(network, self.objective)(x, sigma)
+        x0 = wrap_network(network, self.objective, prior_of(conditions))(x, sigma)
         features = inner[0]
         return x0, self.head(features) if self.head is not None and features is not None else None
 
@@ -115,8 +121,11 @@ def view_loss(
     x = batch.latents + per_sample(sigma, batch.latents) * noise
     x0, features = network(x, sigma, batch.conditions)
     error = (x0.float() - batch.latents).square()
-    weights = loss_weights(config.weighting, sigma, objective=config.objective, distribution=law)
-    loss = (per_sample(weights, error) * batch.weights * error).mean()
+    weights = loss_weights(
+        config.weighting, per_sample(sigma, error), objective=config.objective, distribution=law,
+        spread=prior_of(batch.conditions).spread,
+    )  # fmt: skip
+    loss = (weights * batch.weights * error).mean()
     scalars = {"denoising": loss, "x0_error": (batch.weights * error).mean()}
     if features is not None and batch.features is not None and config.repa:
         scalars["alignment"] = alignment_loss(features, batch.features)

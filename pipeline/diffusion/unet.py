@@ -27,11 +27,11 @@ class UNetConfig:
 
     channels: int = 16
     """Latent channels."""
-    widths: tuple[int, ...] = (96, 192, 288)
+    widths: tuple[int, ...] = (48, 96, 144)
     """Channels at each resolution, each half the one before; multiples of ``head_channels``."""
     blocks: int = 1
     """Residual blocks per resolution on the way down and on the way up."""
-    head_channels: int = 32
+    head_channels: int = 24
 
 
 class ResidualBlock(nn.Module):

@@ -24,33 +24,37 @@ SIGMOID_BIAS = -1.0
 
 def loss_weights(
     weighting: Weighting,
-    sigma: Float[Tensor, "b"],
+    sigma: Float[Tensor, "*b"],
     *,
     objective: Objective,
     distribution: NoiseDistribution,
-) -> Float[Tensor, "b"]:
+    spread: Float[Tensor, "*b"] | float = 1.0,
+) -> Float[Tensor, "*b"]:
     """Weights of ``(denoiser(x, sigma) - x0)^2`` for noise levels drawn from ``distribution``.
 
     Args:
         weighting: ``unit``: the plain error of the network's output, whatever the objective. ``elbo``: the
-        variational
-            bound, SNR over the density from which lambda was drawn. ``min_snr``: min(SNR, 5) (Hang et al.
-            2023). ``edm``: (sigma^2 + 1) / sigma^2 (Karras et al. 2022). ``sigmoid``: sigmoid(b - lambda) on
+            variational bound, SNR over the density from which lambda was drawn. ``min_snr``: min(SNR, 5) (Hang et
+            al. 2023). ``edm``: (sigma^2 + 1) / sigma^2 (Karras et al. 2022). ``sigmoid``: sigmoid(b - lambda) on
             the noise's error, over the density (Kingma and Gao 2023; Hoogeboom et al. 2024), which ignores
             the finest noise.
-        sigma: noise levels. objective: only used by ``unit``. distribution: only used by ``elbo`` and
-        ``sigmoid``, whose meaning does not depend on how lambda was drawn.
+        sigma: noise levels.
+        objective: only used by ``unit``.
+        distribution: only used by ``elbo`` and ``sigmoid``, whose meaning does not depend on how lambda was drawn.
+        spread: standard deviation of the data, see ``prior``; broadcasts against ``sigma``.
     """
-    snr = sigma**-2
+    relative = sigma / spread
+    snr, noise_share = relative**-2, sigma**-2
     match weighting:
         case "unit":
-            return scalings(objective, sigma).c_out ** -2
+            return (spread * scalings(objective, relative).c_out) ** -2
         case "elbo":
-            return snr / distribution.density(snr.log())
+            return noise_share / distribution.density(noise_share.log())
         case "min_snr":
-            return snr.clamp(max=MIN_SNR_GAMMA)
+            return snr.clamp(max=MIN_SNR_GAMMA) / spread**2
         case "edm":
-            return snr + 1
+            return (snr + 1) / spread**2
         case "sigmoid":
-            return snr * torch.sigmoid(SIGMOID_BIAS - snr.log()) / distribution.density(snr.log())
+            density = distribution.density(noise_share.log())
+            return noise_share * torch.sigmoid(SIGMOID_BIAS - snr.log()) / density
     raise ValueError(f"unknown weighting {weighting!r}; there are {', '.join(WEIGHTINGS)}")
