@@ -7,6 +7,7 @@ Laplace likelihood: Kendall & Gal 2017.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .head import HeadOutput
+
+
+SKY_LOG_DEPTH = math.log(40.0)
+"""Canonical; the least that sky may get."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class LossWeights:
     """Of the confidence; does not touch depth."""
     far: float = 0.2
     """Sky against not sky."""
+    sky_depth: float = 0.1
+    """How much nearer than ``SKY_LOG_DEPTH`` the sky is put: white walls are told from it by being near."""
 
 
 def depth_loss(
@@ -58,6 +65,8 @@ def depth_loss(
         "gradient": gradient_loss(residual, valid),
         "likelihood": ((residual.detach().abs() * (-log_scale).exp() + log_scale) * valid).sum() / count,
         "far": _far_loss(output.far_logit, valid, far),
+        "sky_depth": ((SKY_LOG_DEPTH - output.log_depth).clamp_min(0) * far).sum()
+        / (valid | far).sum().clamp_min(1),
     }
     total = sum((getattr(weights, name) * value for name, value in parts.items()), residual.new_zeros(()))
     return total, parts

@@ -9,7 +9,7 @@ import os
 import queue
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .batch import gather_buffers
 from .captions import caption
 from .catalogue import attribution, furniture_available, load_catalogue
 from .light import light_scene
+from .models import load_model
 from .outdoors import make_outdoors
 from .paths import ShotKind, plan_shots
 from .render import Renderer
@@ -78,10 +79,35 @@ def photo_list(folder: str | None) -> list[str]:
 
 
 def voxel_size(scene: Scene) -> float:
-    """Metres: about 70,000 voxels fill a room, 0.1 m at the least; 0.6 m in the open."""
+    """Metres: about 60,000 voxels fill a room, 0.1 m at the least; 0.6 m in the open.
+
+    In steps of a sixth, so that the samples of a model's surface, whose density follows it, serve many scenes.
+    """
     if not scene.indoor:
         return 0.6
-    return max(0.1, float(np.cbrt(np.prod(np.array(scene.high) - np.array(scene.low)) / 70_000)))
+    wanted = np.cbrt(np.prod(np.array(scene.high) - np.array(scene.low)) / 60_000)
+    return 0.1 * (7 / 6) ** max(0, round(np.log(wanted / 0.1) / np.log(7 / 6)))
+
+
+def with_detail(scene: Scene, detail: float) -> Scene:
+    """The scene with its catalogue models in fewer triangles, where they are as the catalogue has them."""
+    if detail == 1.0:
+        return scene
+    items = {item.key: item for item in load_catalogue()} if furniture_available() else {}
+    placements = []
+    for placement in scene.placements:
+        item = items.get(placement.catalogue_key or "")
+        if item is not None and placement.model.positions is load_model(item).positions:
+            finish = dict(enumerate(placement.model.materials))
+            placement = replace(placement, model=load_model(item, detail).with_materials(finish))
+        placements.append(placement)
+    return replace(scene, placements=tuple(placements))
+
+
+def detail_for(width: int, height: int) -> float:
+    """Share of the models' triangles worth drawing in pictures of this size."""
+    side = max(width, height)
+    return 0.3 if side <= 160 else 0.55 if side <= 288 else 1.0
 
 
 def render_scene(
@@ -89,6 +115,7 @@ def render_scene(
 ) -> tuple[dict[str, Any], list[dict[str, bytes]]]:
     """Build, light and photograph one scene: its description and the files of its frames."""
     scene, rng = make_scene(spec, number)
+    scene = with_detail(scene, detail_for(spec.width, spec.height))
     textures = {m.texture for p in scene.placements for m in p.model.materials if m.texture}
     means = {key: mean_color(key) for key in sorted(textures)}
     cell = voxel_size(scene)

@@ -18,7 +18,7 @@ from .voxels import FACES, VoxelGrid, cast_rays, trace
 
 PROBE_STEP = 2
 """Voxels between probes."""
-RAYS = 64
+RAYS = 48
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Model:
     @property
     def size(self) -> np.ndarray:
         """Width, depth, height in metres."""
-        return np.ptp(self.positions, axis=0)
+        return self.bounds[1] - self.bounds[0]
 
     @property
     def face_material(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Catalogue models as compact arrays, parsed and thinned once and then kept in the cache.
 
-A model's triangles are limited by its size (`triangle_budget`): software rasterisers are bound by vertices. Closed
+A model's triangles are limited by its size (`triangle_budget`) and by the size of the pictures (`detail`): software
+rasterisers are bound by vertices. Closed
 surfaces are thinned by quadric edge collapse (fast-simplification), foliage by keeping some of its leaves and
 making them larger. Window panes are left out, so that depth there is the depth of what is seen through them.
 """
@@ -40,12 +41,19 @@ def model_folder() -> Path:
     return folder
 
 
-@lru_cache(maxsize=1024)
-def load_model(item: CatalogueItem) -> Model:
-    """The catalogue's model in metres: x right, y back, z up, standing on z = 0, centred on its footprint."""
-    path = model_folder() / (item.key.replace("/", "-") + ".npz")
+@lru_cache(maxsize=2048)
+def load_model(item: CatalogueItem, detail: float = 1.0) -> Model:
+    """The catalogue's model in metres: x right, y back, z up, standing on z = 0, centred on its footprint.
+
+    Args:
+        item: which.
+        detail: share of the triangle budget to use.
+    """
+    coarser = "" if detail == 1.0 else f"-{detail:g}"
+    path = model_folder() / (item.key.replace("/", "-") + f"{coarser}.npz")
     if not path.exists():
-        _save(path, *_build(item))
+        model, textures = _build(item, detail)
+        _save(path, model, textures if detail == 1.0 else [])
     with np.load(path) as data:
         materials = tuple(Material(**m) for m in json.loads(str(data["materials"])))
         return Model(
@@ -92,7 +100,7 @@ def triangle_budget(item: CatalogueItem) -> int:
     return int(np.clip(1200 + 2600 * largest, 900, 7000))
 
 
-def _build(item: CatalogueItem) -> tuple[Model, list[np.ndarray]]:
+def _build(item: CatalogueItem, detail: float) -> tuple[Model, list[np.ndarray]]:
     """Read, place, thin and texture one model."""
     name = item.key.replace("/", "-")
     with zipfile.ZipFile(item.archive) as archive:
@@ -104,13 +112,13 @@ def _build(item: CatalogueItem) -> tuple[Model, list[np.ndarray]]:
     positions = _to_metres(mesh.positions, mesh.corners[:, :, 0], item)
     parts = []
     limit = _edge_limit(positions[mesh.corners[keep][:, :, 0]])
-    budget = triangle_budget(item)
+    budget = int(detail * triangle_budget(item))
     total = int(keep.sum())
     for index, material in enumerate(materials):
         chosen = keep & (mesh.face_material == index)
         if not chosen.any():
             continue
-        share = max(60, int(budget * chosen.sum() / total))
+        share = max(int(60 * detail), int(budget * chosen.sum() / total))
         parts.append(_part(mesh, positions, chosen, material or Material(), share, limit))
     return merge_models(parts), textures
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from cosmorama.pipeline.world.rooms import make_room
 from cosmorama.pipeline.world.scene import Motion, Placement, Scene, Sky
 from cosmorama.pipeline.world.shapes import box, quad, sphere
 from cosmorama.pipeline.world.shards import encode_png
+from cosmorama.pipeline.world.sheet import write_sheet
 from cosmorama.pipeline.world.voxels import cast_rays, voxelise
 from cosmorama.reconstruct.errors import InputError
 
@@ -282,3 +284,29 @@ def test_single_shots_are_apart_and_none_presses_on_the_lens(renderer):
         depth = decode_depth(np.asarray(Image.open(io.BytesIO(frame["depth.png"]))).astype(np.uint16))
         assert np.percentile(depth, 2) > 0.1
         assert np.isfinite(depth).mean() > 0.3
+
+
+def test_a_sheet_of_few_scenes_has_no_gaps(tmp_path, renderer):
+    spec = WorldSpec(seed=5, frames=3, width=48, height=32, outdoor_share=0.0)
+    generate_world(spec, tmp_path / "world", scenes=1, workers=1)
+    write_sheet(tmp_path / "world", tmp_path / "sheet.png", columns=2, rows=2, cell=24)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (16, 48, 3)
+    assert all(sheet[:, 24 * k : 24 * (k + 1)].std() > 1 for k in range(2))
+
+
+def test_smaller_pictures_take_models_of_fewer_triangles(monkeypatch):
+    item = SimpleNamespace(key="a/1")
+    full, coarse = box((0, 0, 0), (1, 1, 1), GREY), quad((0, 0, 0), (1, 0, 0), (0, 1, 0), GREY)
+    monkeypatch.setattr(generate, "furniture_available", lambda: True)
+    monkeypatch.setattr(generate, "load_catalogue", lambda: [item])
+    monkeypatch.setattr(generate, "load_model", lambda _, detail=1.0: full if detail == 1 else coarse)
+    red = full.with_materials({0: Material((0.9, 0.1, 0.1))})
+    own = replace(full, positions=full.positions.copy())
+    placements = tuple(Placement(m, np.eye(4), "box", "a/1") for m in (red, own))
+    scene = replace(make_room(np.random.default_rng(0)), placements=placements)
+    thin = generate.with_detail(scene, 0.3).placements
+    assert (thin[0].model.faces == coarse.faces).all()
+    assert thin[0].model.materials[0].color == (0.9, 0.1, 0.1)
+    assert thin[1].model is own
+    assert generate.with_detail(scene, 1.0) is scene
