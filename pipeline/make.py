@@ -21,6 +21,7 @@ from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.rasterize import rasterize
 from ..reconstruct.scene import Scene, load_scene
+from ..reconstruct.transforms_json import images_from_cameras
 from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
 from .generators.inpaint import InpaintGenerator
@@ -95,7 +96,7 @@ def make_scene(
     with atomic_folder(out, overwrite=overwrite) as folder:
         with reporter.stage("photo"):
             photo = load_photo(_only_photo(inputs), long_side=preset.long_side, focal_px=options.focal_px)
-            watcher.photo(photo.image)
+            watcher.photo(photo.image, images_from_cameras(photo.camera, image=_only_photo(inputs))[0])
         with reporter.stage("depth"):
             estimator = depth_estimator or load_depth_estimator(options.depth_model, device=options.device)
             estimate = estimator(photo.image, photo.focal_px)

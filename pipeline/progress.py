@@ -22,7 +22,7 @@ class Reporter:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.seconds: dict[str, float] = {}
         self.listeners: list[Callable[[str, int, int, dict[str, object]], None]] = []
-        """Called with stage, done, total and details at every step; a viewer may listen."""
+        """Called with stage, done, total and details when a stage begins (0 of 0) and at every step."""
 
     def note(self, text: str) -> None:
         """A line for people."""
@@ -41,6 +41,8 @@ class Reporter:
             disable=not sys.stderr.isatty(),
         ) as progress:
             task = progress.add_task(name, total=None, details="")
+            for listener in self.listeners:
+                listener(name, 0, 0, {})
 
             def advance(done: int, total: int, **details: object) -> None:
                 text = "  ".join(

@@ -23,8 +23,8 @@ class Watcher(Protocol):
     def stage(self, name: str, fraction: float, detail: str = "", seconds_left: float | None = None) -> None:
         """What is being done, and how much of it is done."""
 
-    def photo(self, image: Float[Tensor, "h w 3"]) -> None:
-        """The photo, before anything is known of it."""
+    def photo(self, image: Float[Tensor, "h w 3"], view: PosedImage) -> None:
+        """The photo and its camera, from which the scene is seen first."""
 
     def depth(self, depth: Float[Tensor, "h w"]) -> None:
         """Its depth."""
@@ -50,7 +50,7 @@ class Nobody:
     def stage(self, name: str, fraction: float, detail: str = "", seconds_left: float | None = None) -> None:
         """Ignored."""
 
-    def photo(self, image: Tensor) -> None:
+    def photo(self, image: Tensor, view: PosedImage) -> None:
         """Ignored."""
 
     def depth(self, depth: Tensor) -> None:

@@ -39,6 +39,7 @@ class ViewWriter:
     def add(self, done: int, gaussians: Gaussians, camera: Cameras, picture: Float[Tensor, "h w 3"]) -> bool:
         """A generated view; the answer is whether to stop here."""
         self._write(camera, picture, generated=True)
+        self._watcher.add_view(self.views[-1])
         self._advance(done, self._total)
         self._watcher.update(gaussians)
         return self._watcher.cancelled
@@ -47,7 +48,6 @@ class ViewWriter:
         path = self._folder / f"{len(self.views):04d}.png"
         save_png(path, picture)
         self.views += images_from_cameras(camera, image=path, generated=generated)
-        self._watcher.add_view(self.views[-1])
 
 
 def write_scene_folder(

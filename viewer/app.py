@@ -103,6 +103,11 @@ class Viewer:
         for session in sessions:
             session.replace_scene(scene, self._stage if restage else None)
 
+    def survey_ground(self) -> None:
+        """Find the ground and draw the map again, for everybody: the scene has grown."""
+        for session in self.sessions():
+            session.survey_ground()
+
     def add_view(self, view: PosedImage) -> None:
         """One more known camera, for everybody."""
         with self._lock:

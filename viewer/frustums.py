@@ -25,6 +25,8 @@ MAX_FRUSTUMS = 120
 _SIZE = 0.06
 """Of a frustum, in units of the distance from the first camera to what it looks at."""
 _GIVEN, _GENERATED, _PATH = (255, 196, 60), (90, 170, 255), (150, 150, 150)
+LINES: dict[str, Any] = {"thickness": 2.0, "thickness_units": "screen"}
+"""Lines are two pixels wide from near and far."""
 
 
 class Frustums:
@@ -53,7 +55,7 @@ class Frustums:
             points = np.stack([v.world_from_cam[:3, 3].numpy() for v in views]) * self._session.stage.scale
             segments = np.stack([points[:-1], points[1:]], axis=1)
             self._path = self._session.client.scene.add_line_segments(
-                "/views/path", segments, colors=_PATH, visible=self._visible
+                "/views/path", segments, colors=_PATH, visible=self._visible, **LINES
             )
 
     def add(self, view: PosedImage) -> None:
@@ -72,6 +74,7 @@ class Frustums:
             wxyz=wxyz_from_rotation(view.world_from_cam[:3, :3]).numpy(),
             position=position,
             visible=False,
+            **LINES,
         )
         handle.on_click(lambda _: self._session.fly_to(camera))
         self._handles.append(handle)

@@ -42,7 +42,12 @@ class Ground:
 
 
 def estimate_ground(
-    gaussians: Gaussians, up: Float[Tensor, "3"], eye: Float[Tensor, "3"], *, cells: int = CELLS
+    gaussians: Gaussians,
+    up: Float[Tensor, "3"],
+    eye: Float[Tensor, "3"],
+    ahead: Float[Tensor, "3"],
+    *,
+    cells: int = CELLS,
 ) -> Ground | None:
     """The lowest solid surface in every cell, smoothed; None if there is too little to tell.
 
@@ -53,6 +58,7 @@ def estimate_ground(
         gaussians: the scene.
         up: unit vector.
         eye: a place where somebody stands, usually the first camera.
+        ahead: where they look; the grid's second axis, which points up on the map.
         cells: per side.
     """
     solid = (gaussians.opacities > _SOLID) & (gaussians.means @ up < eye @ up)
@@ -60,7 +66,7 @@ def estimate_ground(
     if len(points) < 10 * _LEAST_SPLATS:
         return None
     points = points[:: max(1, len(points) // 300_000)]
-    origin, axes, size = _square(points, up, eye)
+    origin, axes, size = _square(points, _across(up, ahead), eye)
     cell, inside = _cells(points, origin, axes, size, cells)
     height = points[inside] @ up
     order = torch.argsort(cell * 4.0 + (height - height.min()) / (height.max() - height.min() + 1e-9))
@@ -100,11 +106,17 @@ def map_from_above(
     return (rgba * 255 + 0.5).to(torch.uint8).numpy()
 
 
-def _square(points: Tensor, up: Tensor, eye: Tensor) -> tuple[Tensor, Tensor, float]:
-    """A square that holds nearly all points and the eye."""
-    first = torch.linalg.cross(torch.eye(3)[int(up.abs().argmin())], up)
-    first = torch.nn.functional.normalize(first, dim=0)
-    axes = torch.stack([first, torch.linalg.cross(up, first)])
+def _across(up: Tensor, ahead: Tensor) -> Tensor:
+    """Two level directions: to the right, and ahead as far as that is level."""
+    right = torch.linalg.cross(ahead, up)
+    if float(right.norm()) < 1e-3:  # who looks straight up or down may look anywhere
+        right = torch.linalg.cross(torch.eye(3)[int(up.abs().argmin())], up)
+    right = torch.nn.functional.normalize(right, dim=0)
+    return torch.stack([right, torch.linalg.cross(up, right)])
+
+
+def _square(points: Tensor, axes: Tensor, eye: Tensor) -> tuple[Tensor, Tensor, float]:
+    """A square along two axes that holds nearly all points and the eye."""
     flat = points @ axes.T
     sample = flat[:: max(1, len(flat) // 100_000)]
     low, high = torch.quantile(sample, 0.02, dim=0), torch.quantile(sample, 0.98, dim=0)

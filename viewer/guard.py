@@ -152,15 +152,15 @@ class Guard:
 
 @functools.cache
 def page() -> bytes:
-    """viser's page with our script in it, gzipped."""
+    """viser's page with our script in it, and a curtain until the first message has arrived, gzipped."""
     import viser
 
     html = (Path(viser.__file__).parent / "client" / "build" / "index.html").read_text(encoding="utf-8")
-    script = (_STATIC / "walk.js").read_text(encoding="utf-8")
+    curtain, script = ((_STATIC / name).read_text(encoding="utf-8") for name in ("opening.html", "walk.js"))
     head, end, tail = html.rpartition("</body>")
     if not end:
         head, end, tail = html, "", ""
-    return gzip.compress(f"{head}<script>\n{script}\n</script>{end}{tail}".encode(), 6, mtime=0)
+    return gzip.compress(f"{head}{curtain}<script>\n{script}\n</script>{end}{tail}".encode(), 6, mtime=0)
 
 
 def _text(status: http.HTTPStatus, message: str) -> Response:

@@ -43,7 +43,7 @@ def write_html(
         overwrite: replace an existing file.
 
     Returns:
-        Notes, one line each: the size, and what was left out.
+        Notes, one line each, on what was left out.
 
     Raises:
         InputError: the scene is empty, or the file exists.
@@ -57,10 +57,7 @@ def write_html(
     page = build_page(scene, title or path.stem, kept)
     with atomic_write(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(page)
-    notes = [f"{path.name}: {len(page) / 1e6:.1f} MB, {len(scene.gaussians):,} splats"]
-    if kept < scene.gaussians.sh_degree:
-        notes.append(f"harmonics above degree {kept} were left out")
-    return tuple(notes)
+    return (f"harmonics above degree {kept} were left out",) if kept < scene.gaussians.sh_degree else ()
 
 
 def build_page(scene: Scene, title: str, sh_degree: int) -> bytes:
@@ -90,7 +87,7 @@ def _view(stage: Stage) -> dict[str, Any]:
         "up": stage.up.tolist(),
         "near": stage.near,
         "distance": stage.pivot_distance,
-        "metres_per_second": 2.0 / stage.scale,
+        "speed": stage.walking_speed,
     }
 
 

@@ -22,12 +22,12 @@ from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.scene import PHOTO_UP, Scene
 from ..reconstruct.transforms_json import PosedImage
 from .app import Viewer
-from .frustums import thumbnail
 from .panels.live import LivePanel
 
 UPDATE_SECONDS = 1.0
 """Least time between two copies of the growing splats."""
 _PANEL_SECONDS = 0.2
+_TICK_SECONDS = 2.0
 
 
 class LiveSession:
@@ -40,6 +40,7 @@ class LiveSession:
         port: int = 8080,
         token: str | None = None,
         up: Float[Tensor, "3"] | None = None,
+        metres_per_unit: float | None = None,
         open_browser: bool = False,
     ) -> None:
         """Open the viewer, empty.
@@ -49,13 +50,15 @@ class LiveSession:
             port: the next free one is taken if it is in use; 0 for any.
             token: secret in the address that visitors open.
             up: of the scene, if it is known already.
+            metres_per_unit: of the scene, if it is known already.
             open_browser: open the address in the default browser.
 
         Raises:
             InputError: a public address without a token.
         """
         up = torch.tensor(PHOTO_UP) if up is None else up
-        self.viewer = Viewer(Scene(_no_splats(), up=up), host=host, port=port, token=token)
+        empty = Scene(_no_splats(), up=up, metres_per_unit=metres_per_unit)
+        self.viewer = Viewer(empty, host=host, port=port, token=token)
         self._cancel = threading.Event()
         self._panel = LivePanel(self.viewer.server, self._cancel.set)
         self._lock = threading.Lock()
@@ -92,7 +95,7 @@ class LiveSession:
         self._later("stage", lambda: self._panel.stage(name, fraction, detail, seconds_left))
 
     def photo(self, image: Float[Tensor, "h w 3"] | Path, view: PosedImage | None = None) -> None:
-        """The photo that the scene is made from, and its camera once that is known."""
+        """The photo that the scene is made from, and its camera, from which the scene is seen first."""
         pixels = _rgb8(image)
         if pixels is not None:
             self.viewer.set_placeholder(pixels)
@@ -138,13 +141,20 @@ class LiveSession:
         self._panel.keep_psnr(value, step)
         self._later("psnr", self._panel.draw_psnr)
 
-    def finish(self, scene: Scene, message: str = "Done") -> None:
-        """The scene is made: show all of it, with its views; from here on it is an ordinary viewer."""
+    def finish(self, scene: Scene, message: str | None = None) -> None:
+        """The scene is made: show all of it, with its views; from here on it is an ordinary viewer.
+
+        Args:
+            scene: all that was made.
+            message: one line for those who watched; default whether it was made to the end.
+        """
         self.flush()
         with self._lock:
             self._updated_at = np.inf
         self._show(scene)
-        self._panel.done(message)
+        self.viewer.survey_ground()
+        stopped = "Stopped early; what was there is kept"
+        self._panel.done(message or (stopped if self.cancelled else "Done"))
 
     def flush(self) -> None:
         """Wait until everything said so far has been handed to the browsers."""
@@ -171,7 +181,7 @@ class LiveSession:
 
     def _add_view(self, view: PosedImage) -> None:
         self.viewer.add_view(view)
-        pixels = thumbnail(view.image)
+        pixels = None if view.image is None else _rgb8(view.image)
         if pixels is not None and view.generated:
             self._panel.picture("Newest view", pixels)
 
@@ -192,10 +202,11 @@ class LiveSession:
         import logging
 
         while not self._closed:
-            self._wake.wait()
+            self._wake.wait(_TICK_SECONDS)
             self._wake.clear()
             try:
                 self._run_pending()
+                self._panel.tick()
             except Exception:
                 logging.getLogger(__name__).exception("the live viewer could not show something")
             time.sleep(_PANEL_SECONDS)

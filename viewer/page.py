@@ -36,9 +36,6 @@ class PageLink:
         self._config: dict[str, Any] = {"session": session.key, "speed": 1.0, "look": "walk", "stand": True}
         self._element = session.client.gui.add_html(self._html())
 
-    def __getitem__(self, name: str) -> Any:
-        return self._config[name]
-
     def tell(self, **settings: Any) -> None:
         """Change settings; the page follows within a frame."""
         self._config |= settings
@@ -51,13 +48,14 @@ class PageLink:
 
 
 def ground_settings(session: Session) -> dict[str, Any]:
-    """Ground and map of a scene for the page, in display units."""
+    """Walking speed, ground and map of a scene for the page, in display units."""
     stage, gaussians = session.stage, session.gaussians
     settings: dict[str, Any] = {
-        "up": stage.up.tolist(), "pivot": stage.pivot_distance * stage.scale, "ground": None, "map": None,
+        "up": stage.up.tolist(), "pivot": stage.pivot_distance * stage.scale,
+        "stride": stage.walking_speed * stage.scale, "ground": None, "map": None,
     }  # fmt: skip
     eye = stage.home.positions[0]
-    ground = estimate_ground(gaussians, stage.up, eye) if len(gaussians) else None
+    ground = estimate_ground(gaussians, stage.up, eye, stage.home.forward[0]) if len(gaussians) else None
     if ground is None:
         return settings
     ceiling = float(eye @ stage.up) + 0.1 * ground.size

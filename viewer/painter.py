@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 STILL_SECONDS = 0.25
 """A camera that has not moved for so long is still."""
+SHARP_PX, MOVING_PX = 1920, 640
+"""Longest side of a streamed frame when the camera is still, and while it moves."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Painter:
         self.client.scene.set_background_image(picture, format="jpeg", jpeg_quality=85)
 
     def _paint_frame(self, gaussians: Gaussians, camera: Cameras, sharp: bool) -> None:
-        longest = 1280 if sharp else 640
+        longest = SHARP_PX if sharp else MOVING_PX
         ratio = min(1.0, longest / max(camera.width, camera.height))
         small = camera.resized(max(1, round(camera.width * ratio)), max(1, round(camera.height * ratio)))
         picture = self._render(gaussians, small, self.stage.near)

@@ -82,7 +82,7 @@ class Session:
         camera.fov = fov_y_to_show(self.stage.home, camera.image_width / max(camera.image_height, 1))
         self.refresh()
         self.frustums.show(self.scene.views)
-        self.page.tell(**ground_settings(self))
+        self.survey_ground()
 
     def refresh(self) -> None:
         """Show the current scene at the current time."""
@@ -99,7 +99,8 @@ class Session:
 
     def replace_scene(self, scene: Scene, stage: Stage | None = None) -> None:
         """Show a newer state of the scene; the camera stays, unless the scene has to be staged anew."""
-        views_changed = scene.views != self.scene.views
+        old = self.scene.views
+        views_changed = len(scene.views) != len(old) or any(a is not b for a, b in zip(scene.views, old))
         self.history.reset(scene)
         if stage is not None:
             self.set_stage(stage)
@@ -144,6 +145,10 @@ class Session:
         self.client.camera.near, self.client.camera.far = stage.near_display, stage.far_display
         self.client.scene.set_up_direction(tuple(stage.up.tolist()))
         self.frustums.show(self.scene.views)
+        self.survey_ground()
+
+    def survey_ground(self) -> None:
+        """Tell the page where the ground is, and what the map shows."""
         self.page.tell(**ground_settings(self))
 
     def camera_moved(self) -> None:

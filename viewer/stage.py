@@ -1,7 +1,7 @@
 """How a scene stands in the viewer: its scale, up, first camera and clipping planes.
 
-viser walks at 2 display units a second and stores covariances in half precision, so scenes are shown in
-metres where the scale is known, and otherwise so that what the first camera sees is a few units away.
+viser stores covariances in half precision, so scenes are shown in metres where the scale is known, and
+otherwise so that what the first camera sees is a few units away.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from ..reconstruct.scene import Scene
 
 TYPICAL_DISTANCE = 3.0
 """Display units from the first camera to what it looks at, where the true scale is not known."""
+_SECONDS_AHEAD = 4.0
+"""Time to walk to what the first camera looks at."""
+_FASTEST = 5.0
+"""Display units per second; a fast runner where they are metres."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class Stage:
     def near(self) -> float:
         """The near plane in scene units."""
         return self.near_display / self.scale
+
+    @property
+    def walking_speed(self) -> float:
+        """Scene units per second: a few seconds to what the first camera looks at, but not faster than one can run."""
+        return min(self.pivot_distance / _SECONDS_AHEAD, _FASTEST / self.scale)
 
 
 def stage_scene(scene: Scene) -> Stage:

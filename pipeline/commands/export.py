@@ -1,20 +1,26 @@
-"""``cosmorama export``: a scene as splat files and meshes of any format, in one call."""
+"""``cosmorama export``: a scene as splat files, meshes and web pages, in one call."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 if TYPE_CHECKING:
+    from ...reconstruct.mesh.export import MeshExporter
     from ...reconstruct.scene import Scene
 
+Choice = Literal["auto", "splats", "mesh", "collider"]
+Kind = Literal["splats", "mesh", "collider", "page"]
+Writer = Callable[[Path], tuple[str, ...]]
+
 _MESH_SUFFIXES = (".obj", ".stl")
+_PAGE_SUFFIX = ".html"
 _EITHER = (".glb", ".ply", ".usdz")
 """Suffixes that both splats and meshes use."""
 
@@ -26,11 +32,21 @@ class Export:
     scene: Annotated[Path, tyro.conf.Positional]
     """A scene folder or a splat file."""
     out: tyro.conf.Positional[tuple[Path, ...]]
-    """Splats: .ply .compressed.ply .splat .ksplat .spz .sog .glb .usdc .usdz. Meshes: .obj .stl .glb .ply .usdz."""
-    as_: Annotated[Literal["auto", "splats", "mesh"], tyro.conf.arg(name="as")] = "auto"
-    """What .glb, .ply and .usdz hold. auto: a mesh if the name says so (mesh.glb, room-mesh.ply), else splats."""
+    """Splats: .ply .compressed.ply .splat .ksplat .spz .sog .glb .usdc .usdz. Meshes: .obj .stl .glb .ply .usdz.
+    A web page that shows the scene without a server: .html."""
+    as_: Annotated[Choice, tyro.conf.arg(name="as")] = "auto"
+    """What .glb, .ply and .usdz hold. auto: a mesh or convex bodies for physics if the name says so (mesh.glb,
+    room-mesh.ply, collider.glb), else splats."""
     sh_degree: Annotated[int | None, tyro.conf.arg(name="sh-degree")] = None
     """Leave out view-dependent colour above this degree, 0 to 3."""
+    faces: int = 60_000
+    """Meshes have at most so many triangles."""
+    texture: int = 2048
+    """Side of a mesh's texture; 0 for vertex colours only."""
+    watertight: bool = False
+    """Close meshes, also where nobody looked."""
+    collider: Literal["parts", "hull"] = "parts"
+    """Colliders: convex hulls of parts of the mesh, or one hull around it."""
     force: bool = False
     """Replace files that exist."""
     json: bool = False
@@ -44,14 +60,13 @@ class Export:
             raise InputError("no file to write was given")
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise InputError(f"--sh-degree must be 0 to 3, not {self.sh_degree}")
-        kinds = [target_kind(path, self.as_) for path in self.out]
-        writers = [_mesh_writer() if kind == "mesh" else self._write_splats for kind in kinds]
-        self._check_targets()
+        kinds: list[Kind] = [target_kind(path, self.as_) for path in self.out]
+        self._check_targets(kinds)
         scene, notes = _load(self.scene)
         _say([f"{self.scene}: {len(scene.gaussians)} splats", *(f"  {note}" for note in notes)])
-        files = []
-        for path, kind, write in zip(self.out, kinds, writers):
-            told = write(path, scene, overwrite=self.force)
+        files, writers = [], self._writers(scene)
+        for path, kind in zip(self.out, kinds):
+            told = writers[kind](path)
             size = path.stat().st_size
             _say([f"{path}: {kind}, {size / 1e6:.2f} MB", *(f"  {note}" for note in told)])
             files.append({"path": str(path), "kind": kind, "bytes": size, "notes": list(told)})
@@ -65,18 +80,36 @@ class Export:
             json.dump(report, sys.stdout, indent=1)
             print(flush=True)
 
-    def _check_targets(self) -> None:
+    def _check_targets(self, kinds: list[Kind]) -> None:
         """Refuse before the scene is read and anything is written."""
         from ...reconstruct.errors import InputError
+        from ...reconstruct.mesh.export import mesh_files
 
-        resolved = [path.resolve() for path in self.out]
-        if len(set(resolved)) < len(resolved):
+        meshes = ("mesh", "collider")
+        files = [f for p, kind in zip(self.out, kinds) for f in (mesh_files(p) if kind in meshes else [p])]
+        if len({path.resolve() for path in files}) < len(files):
             raise InputError("the same file is to be written twice")
-        for path in self.out:
+        for path in files:
             if path.exists() and not self.force:
                 raise InputError(f"{path} exists already; it is only replaced with --force")
 
-    def _write_splats(self, path: Path, scene: Scene, *, overwrite: bool) -> tuple[str, ...]:
+    def _writers(self, scene: Scene) -> dict[Kind, Writer]:
+        """What writes each kind of file; the mesh is made once, when it is first needed."""
+        meshes: list[MeshExporter] = []
+
+        def exporter() -> MeshExporter:
+            if not meshes:
+                meshes.append(self._mesh_exporter(scene))
+            return meshes[0]
+
+        return {
+            "splats": lambda path: self._write_splats(path, scene),
+            "mesh": lambda path: exporter().write(path, overwrite=self.force),
+            "collider": lambda path: exporter().write_collider(path, self.collider, overwrite=self.force),
+            "page": lambda path: self._write_page(path, scene),
+        }
+
+    def _write_splats(self, path: Path, scene: Scene) -> tuple[str, ...]:
         from ...reconstruct.files import write_splats
 
         return write_splats(
@@ -86,16 +119,29 @@ class Export:
             up=scene.up,
             metres_per_unit=scene.metres_per_unit,
             sh_degree=self.sh_degree,
-            overwrite=overwrite,
+            overwrite=self.force,
         )
 
+    def _write_page(self, path: Path, scene: Scene) -> tuple[str, ...]:
+        from ...viewer.html import write_html
 
-def target_kind(path: Path, choice: Literal["auto", "splats", "mesh"]) -> Literal["splats", "mesh"]:
-    """Whether a file is to hold splats or a mesh.
+        return write_html(path, scene, sh_degree=self.sh_degree, overwrite=self.force)
+
+    def _mesh_exporter(self, scene: Scene) -> MeshExporter:
+        from ...reconstruct.mesh.build import MeshOptions
+        from ...reconstruct.mesh.export import MeshExporter
+
+        options = MeshOptions(faces=self.faces, texture=self.texture, watertight=self.watertight)
+        return MeshExporter(scene, options)
+
+
+def target_kind(path: Path, choice: Choice) -> Kind:
+    """Whether a file is to hold splats, a mesh, convex bodies for physics, or a web page.
 
     Args:
         path: what is to be written.
-        choice: for suffixes that both use; ``auto`` goes by the name: ``mesh`` as a word of it means a mesh.
+        choice: for suffixes that splats and meshes use; ``auto`` goes by the words of the name: ``mesh`` or
+            ``collider``.
 
     Raises:
         InputError: no known suffix.
@@ -104,27 +150,22 @@ def target_kind(path: Path, choice: Literal["auto", "splats", "mesh"]) -> Litera
     from ...reconstruct.files import SPLAT_SUFFIXES, splat_suffix
 
     suffix = splat_suffix(path)
+    stem = path.name[: -len(suffix or path.suffix)].lower()
+    words = stem.replace("-", " ").replace("_", " ").replace(".", " ").split()
     if suffix is None:
         if path.suffix.lower() in _MESH_SUFFIXES:
-            return "mesh"
-        known = ", ".join((*SPLAT_SUFFIXES, *_MESH_SUFFIXES))
+            return (
+                "collider" if choice == "collider" or (choice == "auto" and "collider" in words) else "mesh"
+            )
+        if path.suffix.lower() == _PAGE_SUFFIX:
+            return "page"
+        known = ", ".join((*SPLAT_SUFFIXES, *_MESH_SUFFIXES, _PAGE_SUFFIX))
         raise InputError(f"{path}: not a known format; known are {known}")
     if suffix not in _EITHER:
         return "splats"
     if choice != "auto":
         return choice
-    words = path.name[: -len(suffix)].lower().replace("-", " ").replace("_", " ").replace(".", " ").split()
-    return "mesh" if "mesh" in words else "splats"
-
-
-def _mesh_writer() -> Any:
-    """``write_mesh(path, scene, *, overwrite) -> notes``, or a clear line where meshes cannot be made."""
-    from ...reconstruct.errors import InputError
-
-    try:
-        return import_module("...reconstruct.mesh.export", __package__).write_mesh
-    except ImportError as error:
-        raise InputError(f"meshes cannot be written by this installation ({error})") from error
+    return "collider" if "collider" in words else "mesh" if "mesh" in words else "splats"
 
 
 def _load(path: Path) -> tuple[Scene, list[str]]:

@@ -79,18 +79,11 @@ class Make:
 
     def _open_viewer(self, reporter: Reporter, options: MakeOptions) -> LiveSession:
         """A viewer that shows the scene while it is made, with the time that is left."""
-        import time
-
         from ...viewer import LiveSession
+        from ..live import tell
         from ..presets import named_preset
 
-        live = LiveSession(port=self.port, open_browser=True)
-        start, expected = time.monotonic(), named_preset(options.preset).seconds
-
-        def listen(stage: str, done: int, total: int, details: dict[str, object]) -> None:
-            left = max(0.0, expected - (time.monotonic() - start))
-            live.stage(stage, done / max(total, 1), seconds_left=left)
-
-        reporter.listeners.append(listen)
+        live = LiveSession(port=self.port, metres_per_unit=1.0, open_browser=True)
+        tell(reporter, live, named_preset(options.preset))
         reporter.note(f"Watch it grow at {live.url}")
         return live

@@ -33,6 +33,13 @@ def test_several_formats_in_one_call(scene, tmp_path, capsys):
     torch.testing.assert_close(found.gaussians.means, read_splats(scene).gaussians.means * 0.5)
 
 
+def test_a_web_page_is_written_too(scene, tmp_path, capsys):
+    export(scene, tmp_path / "a.html", "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert report["files"][0]["kind"] == "page"
+    assert "<canvas" in (tmp_path / "a.html").read_text()
+
+
 def test_what_is_lost_is_printed(scene, tmp_path, capsys):
     export(scene, tmp_path / "a.splat", "--sh-degree", 1)
     told = capsys.readouterr()
@@ -75,6 +82,8 @@ def test_bad_targets_are_named(scene, tmp_path):
         ("room.usdz", "mesh", "mesh"),
         ("room.obj", "auto", "mesh"),
         ("room.obj", "splats", "mesh"),
+        ("room.html", "auto", "page"),
+        ("mesh.HTML", "mesh", "page"),
         ("mesh.compressed.ply", "mesh", "splats"),
         ("mesh.spz", "mesh", "splats"),
     ],

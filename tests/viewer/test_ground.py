@@ -5,6 +5,7 @@ from cosmorama.viewer.ground import estimate_ground, map_from_above
 
 UP = torch.tensor([0.0, -1.0, 0.0])
 EYE = torch.tensor([0.0, -1.6, 0.0])
+AHEAD = torch.tensor([0.8, 0.3, 0.6])
 
 
 def room():
@@ -32,7 +33,7 @@ def coloured(points, rgb, opacity):
 
 
 def test_heights_follow_the_floor_and_ignore_ceiling_floaters_and_fog():
-    ground = estimate_ground(room(), UP, EYE)
+    ground = estimate_ground(room(), UP, EYE, AHEAD)
     assert ground is not None
     places = torch.tensor([[0.0, 0, 0], [-3.5, 0, -3.5], [3.5, 0, 3.0], [3.0, 0, -3.0], [-2.5, 0, 1.5]])
     heights = ground.at(places)
@@ -41,22 +42,29 @@ def test_heights_follow_the_floor_and_ignore_ceiling_floaters_and_fog():
     assert not ground.heights.isnan().any()
 
 
+def test_somebody_who_looks_straight_down_has_a_map_too():
+    ground = estimate_ground(room(), UP, EYE, -UP)
+    assert ground is not None
+    assert torch.allclose(torch.linalg.cross(ground.axes[0], ground.axes[1]), UP, atol=1e-6)
+
+
 def test_too_few_splats_have_no_ground():
     few = gaussians_from_points(torch.rand(5, 3), torch.rand(5, 3), torch.full((5,), 0.1), opacity=0.9)
-    assert estimate_ground(few, UP, EYE) is None
+    assert estimate_ground(few, UP, EYE, AHEAD) is None
 
 
 def test_the_map_shows_the_floor_from_above_the_right_way_round():
     splats = room()
-    ground = estimate_ground(splats, UP, EYE)
+    ground = estimate_ground(splats, UP, EYE, AHEAD)
     assert ground is not None
     assert torch.allclose(torch.linalg.cross(ground.axes[0], ground.axes[1]), UP, atol=1e-6)
-    marked = coloured(torch.tensor([[-3.9, 0.0, -3.9]]).repeat(500, 1), [0.0, 1, 0], 0.9)
+    assert torch.allclose(ground.axes[1], torch.tensor([0.8, 0.0, 0.6]))  # ahead is up on the map
+    marked = coloured(torch.tensor([[-2.0, 0.0, -3.0]]).repeat(500, 1), [0.0, 1, 0], 0.9)
     picture = map_from_above(cat_gaussians([splats, marked]), ground, 2.0, pixels=64)
     assert (picture[..., 3] > 0).mean() > 0.6
     greenest = (picture[..., 1].astype(int) - picture[..., 0]).argmax()
     row, column = divmod(int(greenest), 64)
-    offset = torch.tensor([-3.9, 0.0, -3.9]) - ground.origin
+    offset = torch.tensor([-2.0, 0.0, -3.0]) - ground.origin
     across, along = (offset @ ground.axes.T / ground.size * 64).tolist()
     assert abs(column - across) <= 1
     assert abs((63 - row) - along) <= 1

@@ -90,8 +90,9 @@ def _floaters(session: Session) -> None:
 def _crop(session: Session) -> None:
     gui, scene = session.client.gui, session.client.scene
     show = gui.add_checkbox("Show the box", False)
+    side = round(session.stage.pivot_distance * session.stage.scale, 2)
     size = gui.add_vector3(
-        "Size", (1.0, 1.0, 1.0), min=(0.001, 0.001, 0.001), step=0.05, hint="Metres, if the scale is known"
+        "Size", (side, side, side), min=(0.001, 0.001, 0.001), step=0.05, hint="Metres, if the scale is known"
     )
     nodes: dict[str, Any] = {}
 

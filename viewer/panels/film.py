@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,16 @@ from ...reconstruct.cameras import Cameras, cat_cameras, focal_px_from_fov, pinh
 from ...reconstruct.errors import InputError
 from ...reconstruct.gaussians import wxyz_from_rotation
 from ..film import MAX_FRAMES, render_film
+from ..frustums import LINES
 from ..paths import camera_path
+from .live import about
 
 if TYPE_CHECKING:
     from ..session import Session
 
 _SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 _FPS = 30
+_MAKE = "Film it"
 _one_film_at_a_time = threading.Semaphore(1)
 
 
@@ -68,13 +72,13 @@ class _Path:
                     f"/film/{index}", fov=fov, aspect=key.width / key.height,
                     scale=0.03 * stage.pivot_distance * stage.scale, color=(255, 90, 90),
                     wxyz=wxyz_from_rotation(key.world_from_cam[0, :3, :3]).numpy(),
-                    position=key.positions[0].numpy() * stage.scale,
+                    position=key.positions[0].numpy() * stage.scale, **LINES,
                 )
             )  # fmt: skip
         if len(self.keys) > 1:
             points = self.cameras(len(self.keys), (16, 9), False).positions.numpy() * stage.scale
             segments = np.stack([points[:-1], points[1:]], axis=1)
-            self.nodes.append(scene.add_line_segments("/film/way", segments, colors=(255, 90, 90)))
+            self.nodes.append(scene.add_line_segments("/film/way", segments, colors=(255, 90, 90), **LINES))
 
 
 def build(session: Session) -> None:
@@ -88,7 +92,7 @@ def build(session: Session) -> None:
     loop = gui.add_checkbox("Return to the start", False)
     size = gui.add_dropdown("Size", tuple(_SIZES), initial_value="720p")
     preview = gui.add_button("Preview")
-    make = gui.add_button("Film it")
+    make = gui.add_button(_MAKE)
     stop = gui.add_button("Stop filming", color="red", visible=False)
     bar = gui.add_progress_bar(0.0, visible=False)
     cancel = threading.Event()
@@ -120,13 +124,20 @@ def build(session: Session) -> None:
             return
         cancel.clear()
         make.disabled, stop.visible, bar.visible = True, True, True
+        began = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            left = (time.monotonic() - began) * (total - done) / done
+            make.label, bar.value = f"Filming {done} of {total}, {about(left)} left", 100 * done / total
+
         try:
-            _film(session, path.cameras(float(seconds.value), _SIZES[size.value], loop.value), cancel, bar)
+            cameras = path.cameras(float(seconds.value), _SIZES[size.value], loop.value)
+            _film(session, cameras, cancel, tell)
         except InputError as error:
             session.client.add_notification("Film", str(error), auto_close_seconds=8)
         finally:
             _one_film_at_a_time.release()
-            make.disabled, stop.visible, bar.visible = False, False, False
+            make.label, make.disabled, stop.visible, bar.visible = _MAKE, False, False, False
 
     preview.on_click(lambda _: play())
     make.on_click(lambda _: film())
@@ -134,13 +145,17 @@ def build(session: Session) -> None:
     gui.add_command("Add key frame", hotkey="K").on_trigger(lambda _: change(path.add))
 
 
-def _film(session: Session, cameras: Cameras, cancel: threading.Event, bar: Any) -> None:
-    def progress(done: int, total: int) -> None:
-        bar.value = 100 * done / total
-
+def _film(
+    session: Session, cameras: Cameras, cancel: threading.Event, on_progress: Callable[[int, int], None]
+) -> None:
     with tempfile.TemporaryDirectory(prefix="cosmorama-") as folder:
         file = Path(folder) / "film.mp4"
         render_film(
-            file, session.scene, cameras[:MAX_FRAMES], fps=_FPS, cancelled=cancel.is_set, on_progress=progress
+            file,
+            session.scene,
+            cameras[:MAX_FRAMES],
+            fps=_FPS,
+            cancelled=cancel.is_set,
+            on_progress=on_progress,
         )
         session.client.send_file_download("film.mp4", file.read_bytes(), save_immediately=True)

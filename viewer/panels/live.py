@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,23 @@ if TYPE_CHECKING:
     from viser import ViserServer
 
 MAX_POINTS = 400
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What is being done, and how much time was left in all when that was told."""
+
+    name: str
+    detail: str
+    seconds_left: float | None
+    told_at: float
+
+    def text(self) -> str:
+        left = ""
+        if self.seconds_left is not None:  # a stage that is silent for too long says nothing of those to come
+            seconds = max(self.seconds_left - (time.monotonic() - self.told_at), self.seconds_left / 2)
+            left = f"  \n{about(seconds)} left in all"
+        return f"**{self.name}**" + (f" · {self.detail}" if self.detail else "") + left
 
 
 class LivePanel:
@@ -24,6 +43,7 @@ class LivePanel:
         self._pictures: dict[str, Any] = {}
         self._psnr: list[tuple[float, float]] = []
         self._plot: Any = None
+        self._now: _Stage | None = None
         self._lock = threading.Lock()
         self._folder = server.gui.add_folder("Being made", order=-10)
         with self._folder:
@@ -34,9 +54,16 @@ class LivePanel:
 
     def stage(self, name: str, fraction: float, detail: str, seconds_left: float | None) -> None:
         """Name, fraction done, one line more, and the time left."""
-        left = "" if seconds_left is None else f" · {about(seconds_left)} left"
-        self._text.content = f"**{name}**{left}" + (f"  \n{detail}" if detail else "")
+        self._now = _Stage(name, detail, seconds_left, time.monotonic())
         self._bar.value = 100 * min(max(fraction, 0.0), 1.0)
+        self.tick()
+
+    def tick(self) -> None:
+        """Say again how much time is left, as it passes in stages that tell nothing."""
+        if self._now is not None and not self._cancel.disabled:
+            content = self._now.text()
+            if content != self._text.content:
+                self._text.content = content
 
     def picture(self, label: str, pixels: np.ndarray) -> None:
         """Show a picture, or replace the one with the same label."""
@@ -73,15 +100,18 @@ class LivePanel:
                 series=(uplot.Series(label="step"), uplot.Series(label="PSNR dB", stroke="#5aaaff", width=2)),
                 scales={"x": uplot.Scale(time=False, auto=True), "y": uplot.Scale(auto=True)},
                 aspect=2.0,
+                order=self._cancel.order + 0.5,  # above the pictures
             )
 
     def done(self, message: str) -> None:
         """Nothing is being made any more."""
+        self._now = None
         self._text.content = f"**{message}**"
-        self._bar.value = 100.0
-        self._bar.animated = False
-        self._cancel.visible = False
-        self._folder.expand_by_default = False
+        self._bar.visible = self._cancel.visible = False
+        for picture in self._pictures.values():
+            picture.visible = False
+        if self._plot is not None:
+            self._plot.visible = False
 
     def _cancelled(self) -> None:
         self._cancel.disabled = True

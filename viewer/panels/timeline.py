@@ -20,8 +20,7 @@ def build(session: Session) -> None:
     with folder:
         play = gui.add_button("Play (P)")
         scrub = gui.add_slider("Time", min=0.0, max=1.0, step=0.001, initial_value=0.0)
-        speed = gui.add_button_group("Speed", tuple(_SPEEDS))
-    speed.value = "1×"
+        speed = gui.add_dropdown("Speed", tuple(_SPEEDS), initial_value="1×")
     shown_at = [0.0]
 
     def set_playing(playing: bool) -> None:
@@ -50,7 +49,7 @@ def build(session: Session) -> None:
 
     play.on_click(lambda _: set_playing(not playback.playing))
     scrub.on_update(lambda event: scrubbed(event.client is not None))
-    speed.on_click(lambda _: set_speed(speed.value))
+    speed.on_update(lambda _: set_speed(speed.value))
     playback.on_time = follow
     session.on_change.append(changed)
     gui.add_command("Play or pause", hotkey="P").on_trigger(lambda _: set_playing(not playback.playing))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..session import Session
 
+_LOOKS = {"Around me": "walk", "At the scene from outside": "orbit"}
 _MODES = {"Choose for me": "auto", "Splats in the browser": "splats", "Frames from here": "frames"}
 
 
@@ -17,7 +18,7 @@ def build(session: Session) -> None:
     speed = gui.add_slider(
         "Speed", min=0.1, max=10.0, step=0.1, initial_value=1.0, hint="Shift is three times"
     )
-    look = gui.add_button_group("Look", ("Walk", "Orbit"))
+    look = gui.add_dropdown("Look", tuple(_LOOKS), hint="What dragging does")
     stand = gui.add_checkbox("Stay on the ground", True, hint="Your eyes keep their height above the floor")
     cameras = gui.add_checkbox("Show cameras", False, hint="Click one to fly there")
     drawn = gui.add_dropdown("Drawn as", tuple(_MODES))
@@ -27,12 +28,11 @@ def build(session: Session) -> None:
     def say_mode() -> None:
         text.content = session.mode_text
 
-    def set_look(name: str) -> None:
-        look.value = name
-        session.page.tell(look=name.lower())
+    def other_look() -> None:
+        look.value = next(name for name in _LOOKS if name != look.value)
 
     speed.on_update(lambda _: session.page.tell(speed=float(speed.value)))
-    look.on_click(lambda _: session.page.tell(look=look.value.lower()))
+    look.on_update(lambda _: session.page.tell(look=_LOOKS[look.value]))
     stand.on_update(lambda _: session.page.tell(stand=stand.value))
     cameras.on_update(lambda _: session.frustums.set_visible(cameras.value))
     drawn.on_update(lambda _: session.want_mode(_MODES[drawn.value]))
@@ -42,7 +42,5 @@ def build(session: Session) -> None:
         stand.value = not stand.value
 
     gui.add_command("Back to the photo", hotkey="H").on_trigger(lambda _: session.go_home())
-    gui.add_command("Walk or orbit", hotkey="O").on_trigger(
-        lambda _: set_look("Orbit" if session.page["look"] == "walk" else "Walk")
-    )
+    gui.add_command("Walk or orbit", hotkey="O").on_trigger(lambda _: other_look())
     gui.add_command("Stay on the ground", hotkey="G").on_trigger(lambda _: toggle_stand())

@@ -68,7 +68,7 @@ function fit() {
 
 function step(seconds) {
   const on = (...codes) => (codes.some((c) => state.keys.has(c)) ? 1 : 0);
-  const pace = header.metres_per_second * state.speed * seconds * (on("ShiftLeft", "ShiftRight") ? 3 : 1);
+  const pace = header.speed * state.speed * seconds * (on("ShiftLeft", "ShiftRight") ? 3 : 1);
   const right = on("KeyD") - on("KeyA"), upward = on("KeyE") - on("KeyQ"), forward = on("KeyW") - on("KeyS");
   if (right || upward || forward) walk(right * pace, upward * pace, forward * pace);
   const turn = on("ArrowRight") - on("ArrowLeft"), nod = on("ArrowDown") - on("ArrowUp");

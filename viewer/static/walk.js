@@ -5,6 +5,7 @@
 (() => {
   let config = null, configText = "", keyed = new Set(), pace = 1, shift = false, adopted = null, drawnMap = null;
   const NEAR = 0.02;  // of the pivot in walking, display units
+  const VISER_SPEED = 2, VISER_TURN = 50 * Math.PI / 180;  // a second, by viser's own keys
   const viser = () => window.__viserMutable;
   const element = (tag, style, parent = document.body) => {
     const e = document.createElement(tag);
@@ -30,7 +31,8 @@
 
   // ---- walking --------------------------------------------------------------------------------------------------
 
-  const speed = () => (config?.speed ?? 1) * pace * (shift ? 3 : 1);
+  const haste = () => (config?.speed ?? 1) * pace * (shift ? 3 : 1);
+  const speed = () => haste() * (config?.stride ?? VISER_SPEED) / VISER_SPEED;
   const walking = () => config?.look === "walk";
 
   function adopt(controls) {  // the same controls, at our speed; in walking, arrows turn the head
@@ -76,13 +78,33 @@
   }
 
   let eyeHeight = null;
-  function stand(controls, seconds) {
+  function stand(controls, seconds, stick) {
     if (!config.stand || !config.ground) { eyeHeight = null; return; }
     const { eye } = pose(), ground = groundBelow(eye), height = dot(eye, config.up) - ground;
-    const moving = ["KeyW", "KeyA", "KeyS", "KeyD"].some((k) => keyed.has(k));
-    if (eyeHeight === null || keyed.has("KeyQ") || keyed.has("KeyE") || !moving) { eyeHeight = height; return; }
+    const held = (...codes) => codes.some((k) => keyed.has(k));
+    const walks = stick.walks || held("KeyW", "KeyA", "KeyS", "KeyD"), climbs = stick.climbs || held("KeyQ", "KeyE");
+    if (eyeHeight === null || climbs || !walks) { eyeHeight = height; return; }
     const rise = (eyeHeight - height) * (1 - Math.exp(-8 * seconds));
     if (Math.abs(rise) > 1e-5) controls.elevate(rise, false);
+  }
+
+  // ---- gamepad: the left stick walks, the right one looks, triggers climb, shoulders change the pace ---------------
+
+  let shoulders = 0;
+  function gamepad(controls, seconds) {
+    const pad = [...(navigator.getGamepads?.() ?? [])].find((p) => p?.connected);
+    if (!pad) return {};
+    const axis = (i) => (Math.abs(pad.axes[i] ?? 0) > 0.15 ? pad.axes[i] : 0), button = (i) => pad.buttons[i]?.value ?? 0;
+    const right = axis(0), back = axis(1), turn = axis(2), nod = axis(3), rise = button(7) - button(6);
+    const step = VISER_SPEED * seconds, angle = VISER_TURN * seconds;
+    if (right) controls.truck(right * step, 0, false);
+    if (back) controls.forward(-back * step, false);
+    if (rise) controls.elevate(rise * step, false);
+    if (turn || nod) controls.rotate(turn * angle, nod * angle, false);
+    const pressed = Math.sign(button(5) - button(4));
+    if (pressed && pressed !== shoulders) changePace(pressed);
+    shoulders = pressed;
+    return { walks: right || back, climbs: rise };
   }
 
   // ---- map ------------------------------------------------------------------------------------------------------
@@ -110,12 +132,12 @@
     ctx.save();
     ctx.translate(x, y);
     ctx.rotate(heading);
-    ctx.fillStyle = "#ffc43c";
-    ctx.strokeStyle = "#000";
-    ctx.lineWidth = 2;
     ctx.beginPath();
-    ctx.moveTo(16, 0); ctx.lineTo(-10, 10); ctx.lineTo(-5, 0); ctx.lineTo(-10, -10); ctx.closePath();
-    ctx.fill(); ctx.stroke();
+    ctx.moveTo(18, 0); ctx.lineTo(-12, 12); ctx.lineTo(-6, 0); ctx.lineTo(-12, -12); ctx.closePath();
+    ctx.lineJoin = "round";
+    for (const [color, width] of [["#000", 9], ["#fff", 5]]) { ctx.strokeStyle = color; ctx.lineWidth = width; ctx.stroke(); }
+    ctx.fillStyle = "#00a2ff";
+    ctx.fill();
     ctx.restore();
   }
 
@@ -124,12 +146,16 @@
   const help = element("div", { position: "fixed", left: "50%", top: "50%", transform: "translate(-50%,-50%)", display: "none",
     padding: "18px 24px", background: "#000d", color: "#eee", borderRadius: "10px", font: "14px/1.7 system-ui", zIndex: 100 });
   help.id = "cosmorama-help";
-  help.innerHTML = `<b>Walk</b> W A S D &nbsp; <b>up, down</b> E Q &nbsp; <b>faster</b> hold Shift &nbsp; <b>speed</b> + and −<br>
-    <b>Look</b> drag or arrows &nbsp; <b>step forward</b> wheel &nbsp; <b>slide</b> right drag<br>
-    <b>Back to the photo</b> H &nbsp; <b>walk or orbit</b> O &nbsp; <b>stand on the ground</b> G<br>
-    <b>Play, pause</b> P &nbsp; <b>undo</b> Ctrl+Z &nbsp; <b>key frame</b> K &nbsp; <b>screenshot</b> C<br>
-    <b>Fly to a camera</b> click its frustum &nbsp; <b>open a file</b> drop it here<br>
-    <b>All commands</b> Ctrl+K or the list at the top right &nbsp; <b>this help</b> ?`;
+  const KEYS = [
+    ["Walk", "W A S D", "Up, down", "E Q"], ["Look", "drag, arrows", "Step forward", "wheel"],
+    ["Faster", "hold Shift", "Speed", "+ −"], ["Back to the photo", "H", "Walk or orbit", "O"],
+    ["Stay on the ground", "G", "Slide", "right drag"], ["Play, pause", "P", "Undo, redo", "Ctrl+Z, Ctrl+Y"],
+    ["Key frame", "K", "Screenshot", "C"], ["Fly to a camera", "click it", "Open a file", "drop it here"],
+    ["Gamepad", "sticks, triggers", "Its speed", "shoulders"], ["All commands", "Ctrl+K", "This help", "?"],
+  ];
+  const cell = (text, i) => (i % 2 ? `<td style="padding-right: 28px"><kbd>${text}</kbd></td>` : `<td style="padding-right: 12px">${text}</td>`);
+  help.innerHTML = `<table>${KEYS.map((row) => `<tr>${row.map(cell).join("")}</tr>`).join("")}</table>`;
+  for (const key of help.querySelectorAll("kbd")) Object.assign(key.style, { font: "600 13px system-ui", color: "#9cf" });
   const note = element("div", { position: "fixed", left: "50%", top: "16px", transform: "translateX(-50%)", display: "none",
     padding: "8px 16px", background: "#000c", color: "#fff", borderRadius: "8px", font: "14px system-ui", zIndex: 100 });
   note.id = "cosmorama-note";
@@ -182,6 +208,11 @@
     reports.socket.send(JSON.stringify({ frame_ms: median }));
   }
 
+  function changePace(sign) {
+    pace *= sign < 0 ? 1 / 1.3 : 1.3;
+    say(`Speed × ${pace.toFixed(2)}`, 2);
+  }
+
   // ---- keys -----------------------------------------------------------------------------------------------------
 
   addEventListener("keydown", (e) => {
@@ -189,21 +220,33 @@
     if (typing(e)) return;
     keyed.add(e.code);
     if (e.key === "?") help.style.display = help.style.display === "none" ? "block" : "none";
-    if (e.key === "+" || e.key === "=" || e.key === "-") {
-      pace *= e.key === "-" ? 1 / 1.3 : 1.3;
-      say(`Speed × ${pace.toFixed(2)}`, 2);
-    }
+    if (e.key === "+" || e.key === "=" || e.key === "-") changePace(e.key === "-" ? -1 : 1);
     if (e.key === "Escape") help.style.display = "none";
   }, true);
   addEventListener("keyup", (e) => { shift = e.shiftKey; keyed.delete(e.code); }, true);
+  // Keys belong to the walk again after a click in the panel, unless it was to type something.
+  addEventListener("click", (e) => {
+    const control = e.detail && e.target.closest?.("button, [role=tab], [role=slider], [role=option], input[type=checkbox]");
+    if (control) setTimeout(() => document.activeElement?.blur(), 50);
+  }, true);
   addEventListener("blur", () => { keyed.clear(); shift = false; });
   addEventListener("wheel", (e) => {
     if (!config || !walking() || e.target !== viser()?.canvas) return;
     e.preventDefault();
     e.stopImmediatePropagation();
     const controls = viser().cameraControl;
-    place(controls, stands(controls), -Math.sign(e.deltaY) * 0.06 * config.pivot * speed(), NEAR);
+    place(controls, stands(controls), -Math.sign(e.deltaY) * 0.06 * config.pivot * haste(), NEAR);
   }, { capture: true, passive: false });
+
+  // ---- opening --------------------------------------------------------------------------------------------------
+
+  function opened() { document.getElementById("cosmorama-opening")?.remove(); }
+
+  // viser warns of browsers without a GPU; they get frames that the server renders, which the panel says.
+  const isWarning = (n) => n.textContent.startsWith("Software WebGL");
+  function dismissWarning() {
+    [...document.querySelectorAll(".mantine-Notification-root")].find(isWarning)?.querySelector("button")?.click();
+  }
 
   // ---- every frame ----------------------------------------------------------------------------------------------
 
@@ -220,12 +263,13 @@
       if (before && before.look !== config.look) say(walking() ? "Walking: drag to look around" : "Orbit: drag to turn the scene", 2);
     }
     if (!config) return;
-    if (now - reported > 1000) { reported = now; report(); }
+    opened();
+    if (now - reported > 1000) { reported = now; report(); dismissWarning(); }
     if (!v?.cameraControl || !v.camera) return;
     if (v.cameraControl !== adopted) v.cameraControl = adopted = adopt(v.cameraControl);
     placePivot(adopted);
     setDrag(adopted);
-    stand(adopted, seconds);
+    stand(adopted, seconds, gamepad(adopted, seconds));
     drawMap();
   }
   requestAnimationFrame(frame);
