@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_COLUMNS = {
+COLUMNS = {
     "format": "suffix",
     "bytes/splat": "bytes_per_splat",
     "position, median (max), ‰ of scene": "position_median",
@@ -19,9 +19,9 @@ _COLUMNS = {
     "SH, mean": "sh_mean",
     "seen colour, mean": "view_color_mean",
     "PSNR, dB": "psnr_db",
-    "write, s": "write_s",
-    "read, s": "read_s",
 }
+_TIMES = {"write, s": "write_s", "read, s": "read_s"}
+_BEGIN, _END = "<!-- cosmorama bench formats -->\n", "<!-- end -->\n"
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,10 @@ class BenchFormats:
     """Splats of the made-up scene."""
     formats: tuple[str, ...] = ()
     """Suffixes; default all."""
+    repeats: int = 1
+    """Write and read so often; the least times are told."""
     markdown: Path | None = None
-    """Write the table here."""
+    """Put the table, without times, into this file between the lines that say so."""
     side_px: int = 256
     """Side of the renders."""
     json: bool = False
@@ -57,30 +59,46 @@ class BenchFormats:
         cameras = orbit_cameras(splats, side_px=self.side_px)
         with tempfile.TemporaryDirectory() as folder:
             rows = [
-                round_trip(splats, suffix, Path(folder), cameras=cameras).to_json()
+                round_trip(splats, suffix, Path(folder), cameras=cameras, repeats=self.repeats).to_json()
                 for suffix in self.formats or SPLAT_SUFFIXES
             ]
-        table = markdown_table(rows)
         if self.markdown is not None:
-            self.markdown.write_text(table)
+            insert_table(self.markdown, markdown_table(rows, COLUMNS))
         if self.json:
             json.dump(
                 {"splats": len(splats), "sh_degree": splats.sh_degree, "formats": rows}, sys.stdout, indent=1
             )
             print(flush=True)
         else:
-            print(table, end="", flush=True)
+            print(markdown_table(rows, COLUMNS | _TIMES), end="", flush=True)
 
 
-def markdown_table(rows: list[dict]) -> str:
-    """The measurements as a table, one format a line."""
-    lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + " --- |" * len(_COLUMNS)]
-    return (
-        "\n".join(
-            lines + ["| " + " | ".join(_cell(row, key) for key in _COLUMNS.values()) + " |" for row in rows]
-        )
-        + "\n"
-    )
+def insert_table(path: Path, table: str) -> None:
+    """Replace what stands between the two marks of a Markdown file.
+
+    Raises:
+        InputError: the file or one of its marks is missing.
+    """
+    from ...reconstruct.errors import InputError
+
+    text = path.read_text() if path.is_file() else ""
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise InputError(f"{path} has no lines {_BEGIN.strip()} and {_END.strip()} to put the table between")
+    path.write_text(before + begin + table + end + after)
+
+
+def markdown_table(rows: list[dict], columns: dict[str, str]) -> str:
+    """The measurements as a table, one format a line.
+
+    Args:
+        rows: ``RoundTrip`` as plain values.
+        columns: heading and field of each column.
+    """
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(_cell(row, key) for key in columns.values()) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def _cell(row: dict, key: str) -> str:

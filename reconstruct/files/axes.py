@@ -82,9 +82,7 @@ def direction_words(direction: Float[Tensor, "3"]) -> str:
 def _axes_note(file: SplatFile, traits: Traits) -> str:
     if traits.axes == "y up":
         known = "not known and taken as -y" if file.up is None else direction_words(file.up)
-        return (
-            f"axes: x right, y up, z back, as the format prescribes; turned from a scene whose up is {known}"
-        )
+        return f"axes: x right, y up, z back; turned from a scene whose up is {known}"
     if file.up is None:
         return "axes: as in the scene, whose up direction is not known"
     told = "told in the file" if traits.axes == "told" else "which the file cannot tell"
@@ -98,6 +96,6 @@ def _lengths_note(file: SplatFile, traits: Traits) -> str:
         return f"lengths: as in the scene, whose unit is not known{taken}"
     if traits.unit == "metre":
         scaled = "" if unit == 1.0 else f"; multiplied by {unit:.6g}"
-        return f"lengths: metres, as the format prescribes{scaled}"
+        return f"lengths: metres{scaled}"
     told = "which the file cannot tell" if traits.unit == "untold" else "told in the file"
     return f"lengths: as in the scene, 1 unit is {unit:.6g} m, {told}"

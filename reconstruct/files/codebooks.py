@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from .splat_file import chunks
+
 _ROUNDS = 8
 _LARGEST_SAMPLE = 1 << 20
-_ROWS = 1 << 14
+_CACHED = 1 << 18
 
 
 def scalar_codebook(values: Float[Tensor, "*n"], size: int = 256) -> Float[Tensor, "size"]:
@@ -54,9 +57,7 @@ def vector_codebook(
         The table, and an index into it for every vector.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # thousands of small products: handing each to several threads costs more than it gives
+    torch.set_num_threads(1)  # thousands of small products, each too small to be shared between threads
     try:
         return _two_levels(vectors, size, torch.Generator().manual_seed(seed))
     finally:
@@ -102,6 +103,13 @@ def _kmeans(
 
 
 def _nearest(vectors: Float[Tensor, "n d"], centers: Float[Tensor, "k d"]) -> Int64[Tensor, "n"]:
-    half_squares = centers.square().sum(dim=1) / 2
-    parts = [(half_squares - part @ centers.T).argmin(dim=1) for part in vectors.split(_ROWS)]
-    return torch.cat(parts)
+    """Index of the nearest centre, in blocks that stay in the cache; NumPy's argmin is vectorised, torch's is not."""
+    half_squares, columns = centers.square().sum(dim=1) / 2, centers.T.contiguous()
+    rows = max(1, _CACHED // len(centers))
+    block = torch.empty(min(rows, len(vectors)), len(centers))
+    label = np.empty(len(vectors), np.int64)
+    for part in chunks(len(vectors), rows):
+        distances = block[: part.stop - part.start]
+        torch.addmm(half_squares, vectors[part], columns, alpha=-1, out=distances)
+        distances.numpy().argmin(axis=1, out=label[part])
+    return torch.from_numpy(label)
