@@ -11,13 +11,9 @@ from cosmorama.reconstruct.gaussians import Gaussians, gaussians_from_points
 from cosmorama.reconstruct.motion import Motion
 from cosmorama.reconstruct.scene import Scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
+from cosmorama.viewer.headless import CHROMIUM_ARGS
 
 CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_ARGS = [
-    "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-]  # fmt: skip
 
 
 def random_gaussians(n: int, *, sh_degree: int = 1, seed: int = 0) -> Gaussians:
@@ -75,7 +71,7 @@ def browser():
     if shutil.which(CHROMIUM) is None:
         pytest.skip(f"no Chromium at {CHROMIUM}")
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_ARGS))
         yield chromium
         chromium.close()
 

@@ -1,15 +1,11 @@
 """The viewer and the shared page in a real browser."""
 
-import base64
-import io
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from cosmorama.reconstruct.cameras import Cameras
 from cosmorama.reconstruct.files import write_splats
@@ -17,12 +13,9 @@ from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
 from cosmorama.reconstruct.scene import Scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
 from cosmorama.viewer import LiveSession, Viewer, write_html
+from cosmorama.viewer.headless import canvas_pixels, psnr
 from cosmorama.viewer.modes import FRAMES, SPLATS
 from cosmorama.viewer.render import render_rgb8
-
-
-def psnr(a, b):
-    return -10 * np.log10(np.mean((a / 255.0 - b / 255.0) ** 2))
 
 
 def wait_until(condition, seconds=90.0):
@@ -30,11 +23,6 @@ def wait_until(condition, seconds=90.0):
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
-
-
-def canvas_pixels(page):
-    url = page.evaluate("(window.__viserMutable?.canvas ?? document.getElementById('view')).toDataURL()")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
 
 
 @contextmanager
