@@ -10,6 +10,7 @@ motion.safetensors  only for scenes that move: times [t], means [t, n, 3], quats
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,14 +106,16 @@ def load_scene(path: Path | str) -> Scene:
         up = torch.nn.functional.normalize(torch.tensor(info.get("up", PHOTO_UP), dtype=torch.float32), dim=0)
         assert up.shape == (3,)
         assert up.isfinite().all()
-    except (OSError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        unit = info.pop("metres_per_unit", None)
+        assert unit is None or 0 < unit < math.inf, f"metres_per_unit is {str(unit)[:40]}"
+    except (OSError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise InputError(f"{path / 'scene.json'}: not a scene description ({error})") from None
     views = read_transforms(path) if (path / "transforms.json").exists() else []
     return Scene(
         splats.gaussians,
         _load_motion(path / "motion.safetensors", len(splats.gaussians)),
         up,
-        info.pop("metres_per_unit", None),
+        unit,
         views,
         {k: v for k, v in info.items() if k not in ("format", "version", "up")},
     )

@@ -63,7 +63,7 @@ class Export:
         kinds: list[Kind] = [target_kind(path, self.as_) for path in self.out]
         self._check_targets(kinds)
         scene, notes = _load(self.scene)
-        _say([f"{self.scene}: {len(scene.gaussians)} splats", *(f"  {note}" for note in notes)])
+        _say([f"{self.scene}: {_words(scene)}", *(f"  {note}" for note in notes)])
         files, writers = [], self._writers(scene)
         for path, kind in zip(self.out, kinds):
             told = writers[kind](path)
@@ -179,7 +179,18 @@ def _load(path: Path) -> tuple[Scene, list[str]]:
 
     file = read_splats(path)
     up = torch.tensor(PHOTO_UP) if file.up is None else file.up
-    return Scene(file.gaussians, file.motion, up, file.metres_per_unit), list(file.notes)
+    untold = [] if file.up is not None else ["the file does not tell which way is up; -y is taken"]
+    return Scene(file.gaussians, file.motion, up, file.metres_per_unit), [*file.notes, *untold]
+
+
+def _words(scene: Scene) -> str:
+    """What a scene is, in a line: how many splats, which way is up, how long a unit is."""
+    from ...reconstruct.files import direction_words
+
+    unit = "of unknown length" if scene.metres_per_unit is None else f"{scene.metres_per_unit:.6g} m"
+    harmonics = f"harmonics of degree {scene.gaussians.sh_degree}"
+    up = direction_words(scene.up)
+    return f"{len(scene.gaussians)} splats, {harmonics}, up is {up}, a unit is {unit}"
 
 
 def _say(lines: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Splat files of every open format, both ways, and writing that leaves nothing half done."""
 
 from .atomic import atomic_folder, atomic_write
+from .axes import direction_words
 from .convert import SPLAT_SUFFIXES, read_splats, splat_suffix, write_splats
 from .splat_file import SplatFile
 
@@ -9,6 +10,7 @@ __all__ = [
     "SplatFile",
     "atomic_folder",
     "atomic_write",
+    "direction_words",
     "read_splats",
     "splat_suffix",
     "write_splats",

@@ -137,5 +137,8 @@ if __name__ == "__main__":
         print("it needs more memory than splats of its size do", file=sys.stderr, flush=True)
         os._exit(2)
     except (ValueError, RuntimeError, OSError) as error:
-        print(" ".join(str(error).split())[:200], file=sys.stderr, flush=True)
+        complaint = " ".join(str(error).split()).rsplit(" : ", 1)[
+            -1
+        ]  # without "Error in 'function' at line N"
+        print(complaint.strip("'")[:200], file=sys.stderr, flush=True)
         os._exit(2)

@@ -48,6 +48,35 @@ def test_what_is_lost_is_printed(scene, tmp_path, capsys):
     assert "harmonics" in told.err
 
 
+def test_axes_and_lengths_are_always_told(scene, tmp_path, capsys):
+    targets = [tmp_path / f"a{suffix}" for suffix in (".ply", ".splat", ".spz", ".glb", ".sog")]
+    export(scene, *targets)
+    told = capsys.readouterr().err
+    assert "50 splats, harmonics of degree 3, up is -y, a unit is 0.5 m" in told
+    assert told.count("  axes: ") == told.count("  lengths: ") == len(targets)
+    assert "x right, y up, z back; turned from a scene whose up is -y" in told
+    assert "lengths: metres; multiplied by 0.5" in told
+    assert "up is -y, which the file cannot tell" in told
+    export(tmp_path / "a.splat", tmp_path / "b.spz")
+    told = capsys.readouterr().err
+    assert "does not tell which way is up; -y is taken" in told
+    assert "lengths: as in the scene, whose unit is not known" in told
+
+
+def test_what_was_written_before_a_fault_is_whole(scene, tmp_path, monkeypatch):
+    from cosmorama.reconstruct.files import spz
+
+    def fail(path: Path, file: object) -> tuple[str, ...]:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(spz, "write", fail)
+    with pytest.raises(InputError, match="No space left"):
+        export(scene, tmp_path / "a.glb", tmp_path / "new" / "b.spz", tmp_path / "c.splat")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.glb", "room.ply"]
+    assert len(read_splats(tmp_path / "a.glb").gaussians) == 50
+
+
 def test_nothing_is_written_if_one_target_exists(scene, tmp_path):
     (tmp_path / "b.spz").write_text("mine")
     with pytest.raises(InputError, match="--force"):

@@ -288,6 +288,50 @@ def test_gsply_reads_what_we_write_and_we_read_what_it_writes(splats, tmp_path):
     torch.testing.assert_close(read_splats(tmp_path / "b.ply").gaussians.sh, splats.sh)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", [".compressed.ply", ".spz"])
+def test_gsply_agrees_about_packed_formats(suffix, splats, tmp_path):
+    gsply = pytest.importorskip("gsply")
+    ours = read_as(suffix, splats, tmp_path, up=UP).gaussians
+    if suffix == ".spz":  # it passes the file's axes through
+        ours = transform_gaussians(ours, torch.diag(torch.tensor([1.0, -1.0, -1.0])))
+    data = getattr(gsply, "read_spz" if suffix == ".spz" else "plyread")(tmp_path / f"x{suffix}")
+    torch.testing.assert_close(torch.tensor(data.means), ours.means)
+    torch.testing.assert_close(torch.tensor(data.scales), ours.log_scales)
+    torch.testing.assert_close(torch.tensor(data.sh0), ours.sh[:, 0])
+    torch.testing.assert_close(torch.tensor(data.shN), ours.sh[:, 1:])
+    found = Gaussians(**{**ours.tensors(), "quats": torch.tensor(data.quats)})
+    torch.testing.assert_close(found.covariances, ours.covariances, atol=1e-6, rtol=1e-3)
+
+
+def test_trimesh_shows_our_splats_as_points(splats, tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    for suffix, turn in ((".ply", [1.0, 1.0, 1.0]), (".glb", [1.0, -1.0, -1.0])):
+        write_splats(tmp_path / f"x{suffix}", splats, up=UP)
+        loaded = trimesh.load_scene(tmp_path / f"x{suffix}")
+        points = torch.tensor(next(iter(loaded.geometry.values())).vertices).float()
+        torch.testing.assert_close(points, splats.means * torch.tensor(turn))
+
+
+@needs_usd
+def test_usd_library_finds_what_the_schema_says(splats, tmp_path):
+    usd, geometry, volumes = (importlib.import_module(f"pxr.{name}") for name in ("Usd", "UsdGeom", "UsdVol"))
+    moved = torch.stack([splats.means, splats.means + 1])
+    motion = Motion(torch.tensor([0.0, 1.0]), moved, torch.stack([splats.quats] * 2), 2.0)
+    write_splats(tmp_path / "x.usdc", splats, motion=motion, up=UP)
+    stage = usd.Stage.Open(str(tmp_path / "x.usdc"))
+    assert geometry.GetStageUpAxis(stage) == "Y"
+    assert geometry.GetStageMetersPerUnit(stage) == 1  # where none is told, USD takes centimetres
+    prim = volumes.ParticleField3DGaussianSplat(stage.GetDefaultPrim())
+    assert prim.GetPrim().GetTypeName() == "ParticleField3DGaussianSplat"
+    assert prim.GetPositionsAttr().GetTimeSamples() == [0, 48]
+    assert stage.GetTimeCodesPerSecond() == 24
+    positions = torch.tensor(list(map(list, prim.GetPositionsAttr().Get(48))))
+    torch.testing.assert_close(positions, moved[1] * torch.tensor([1.0, -1.0, -1.0]))
+    assert prim.GetRadianceSphericalHarmonicsDegreeAttr().Get() == 3
+    assert len(prim.GetRadianceSphericalHarmonicsCoefficientsAttr().Get()) == 16 * len(splats)
+
+
 SPLAT_TRANSFORM = os.environ.get("COSMORAMA_SPLAT_TRANSFORM") or shutil.which("splat-transform")
 judged = pytest.mark.skipif(
     not SPLAT_TRANSFORM,

@@ -60,6 +60,10 @@ def test_what_is_no_scene_is_one_line(tmp_path):
         json.dumps({"up": "high"}),
         json.dumps({"up": [1, 2]}),
         json.dumps({"up": [0, float("nan"), 0]}),
+        json.dumps({"metres_per_unit": "one"}),
+        json.dumps({"metres_per_unit": 0}),
+        json.dumps({"metres_per_unit": float("nan")}),
+        "[" * 100_000,
     ],
 )
 def test_broken_descriptions_are_one_line(tmp_path, content):
