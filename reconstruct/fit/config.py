@@ -48,6 +48,21 @@ class Losses:
 
 
 @dataclass(frozen=True)
+class SurfaceLosses:
+    """Weights of the terms that make splats lie on surfaces, for meshes."""
+
+    flat: float = 0.1
+    """Of the thickness beyond ``thinnest``, relative to the splat's middle axis."""
+    thinnest: float = 0.1
+    distortion: float = 5.0
+    """Of the relative variance of depth within a pixel."""
+    normal: float = 0.05
+    """Of 1 - the cosine between the discs' normals and those of the depth they give."""
+    start: float = 0.3
+    """Distortion and normals count from this fraction of the run on."""
+
+
+@dataclass(frozen=True)
 class NoGrowth:
     """The splats stay as many as they are."""
 
@@ -106,6 +121,8 @@ class FitConfig:
     iterations: int = 3000
     learning_rates: LearningRates = field(default_factory=LearningRates)
     losses: Losses = field(default_factory=Losses)
+    surface: SurfaceLosses | None = None
+    """Flat splats on surfaces, for meshes: costs time and some sharpness."""
     growth: Growth = field(default_factory=NoGrowth)
     sh_degree: int = 2
     """Highest band that is fitted; splats that come with more bands keep them."""

@@ -23,6 +23,7 @@ from ..cameras import Cameras
 from ..errors import InputError
 from ..gaussians import Gaussians
 from ..rasterize import Rendering, rasterize
+from ..surfels import surface_features
 from ..views import Images, Views
 from .adam import RowAdam
 from .checkpoint import load_checkpoint, save_checkpoint, under
@@ -35,6 +36,7 @@ from .pyramid import Pyramid, View
 from .refine import centre_exposures, corrected_cameras, expose, initial_corrections
 from .result import FitError, FitResult
 from .schedule import divisor_at, sh_degree_at, splat_rates, step_generator, view_order, view_rates
+from .surface import surface_loss
 
 PROGRESS_EVERY = 10
 
@@ -209,9 +211,11 @@ class _Run:
         if config.learning_rates.poses:
             camera = corrected_cameras(camera, corrections["poses"][index : index + 1])
         growing = isinstance(config.growth, GradientGrowth)
+        on_surfaces = config.surface is not None and self.step / config.iterations >= config.surface.start
         try:
             rendering = rasterize(
-                gaussians, camera, background=self.background, antialiased=config.antialiased, backend=config.backend,
+                gaussians, camera, features=surface_features(gaussians, camera) if on_surfaces else None,
+                background=self.background, antialiased=config.antialiased, backend=config.backend,
                 absgrad=isinstance(config.growth, GradientGrowth) and config.growth.absgrad,
             )  # fmt: skip
         except InputError as error:
@@ -245,6 +249,8 @@ class _Run:
             loss = loss * float(weights[index])
         if losses.opacity or losses.scale:
             loss = loss + restraint(gaussians, losses, self.extent)
+        if self.config.surface is not None:
+            loss = loss + surface_loss(gaussians, rendering, view.camera, self.config.surface, progress)
         return loss
 
     def _check_step(self, loss: Tensor, seen: Bool[Tensor, "n"], index: int) -> None:
