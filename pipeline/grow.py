@@ -21,6 +21,7 @@ from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.rasterize import rasterize
 from .generators import Memory, ViewGenerator, ViewRequest
+from .generators.blend import blend_generated
 
 COVERED = 0.5
 """Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
@@ -98,8 +99,11 @@ def grow(
         group = cameras[start : start + generator.group_size]
         (memory, alpha), before = show(gaussians, group), len(pieces)
         pictures = generator(ViewRequest(group, memory, photo[None], photo_camera, seed + start, text))
-        for index, (camera, picture) in enumerate(zip(group, pictures)):
+        for index, camera in enumerate(group):
             shown = (memory, alpha) if index == 0 else show(gaussians, camera)
+            if index:
+                pictures[index] = _agreeing(shown[0], pictures[index])
+            picture = pictures[index]
             piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera)
             gaussians = cat_gaussians([gaussians, lift(picture, piece.depth, camera, mask=piece.mask)])
             pieces.append(piece)
@@ -111,6 +115,12 @@ def grow(
         if stop:
             break
     return Growth(gaussians, cameras[: len(pieces)], torch.cat(images), torch.cat(support), pieces)
+
+
+def _agreeing(memory: Memory, picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
+    """A picture of a group with what the pictures before it added to the scene: what came first stays."""
+    known = (memory.coverage > COVERED) & (memory.depth > 0)
+    return blend_generated(memory.color, known, picture[None])[0]
 
 
 def missing_piece(

@@ -24,8 +24,9 @@ from ..reconstruct.scene import Scene, load_scene
 from ..reconstruct.transforms_json import images_from_cameras
 from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
-from .generators.inpaint import InpaintGenerator
+from .generators.choose import load_generator
 from .grow import Growth, grow
+from .imagine import imagine_photo
 from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
@@ -44,6 +45,8 @@ class MakeOptions:
     seed: int = 0
     depth_model: str = "cosmorama"
     text: str | None = None
+    generator: str | None = None
+    """See ``load_generator``; None is ``DEFAULT_GENERATOR``, or ``TEXT_GENERATOR`` where there is no photo."""
     device: str = "cpu"
 
 
@@ -74,16 +77,16 @@ def make_scene(
     generator: ViewGenerator | None = None,
     overwrite: bool = False,
 ) -> MakeReport:
-    """Make a scene folder from a photo.
+    """Make a scene folder from a photo, or from ``options.text`` alone.
 
     Args:
-        inputs: one photo.
+        inputs: one photo; none if a text is to start from.
         out: the scene folder; it appears whole or not at all.
         options: see ``MakeOptions``.
         reporter: told of every stage; default a silent one.
         watcher: shown the scene while it grows; may stop it early, which keeps what is there.
         depth_estimator: default ``options.depth_model``.
-        generator: makes the views; default the inpainting baseline.
+        generator: makes the views; default ``options.generator``.
         overwrite: replace an existing scene folder.
 
     Raises:
@@ -92,11 +95,11 @@ def make_scene(
     options, watcher = options or MakeOptions(), watcher or Nobody()
     reporter = reporter or Reporter(quiet=True)
     preset = named_preset(options.preset)
-    generator = generator or InpaintGenerator()
+    generator = generator or load_generator(_generator_name(inputs, options), device=options.device)
     with atomic_folder(out, overwrite=overwrite) as folder:
         with reporter.stage("photo"):
-            photo = load_photo(_only_photo(inputs), long_side=preset.long_side, focal_px=options.focal_px)
-            watcher.photo(photo.image, images_from_cameras(photo.camera, image=_only_photo(inputs))[0])
+            photo, source = _start(inputs, options, preset, generator)
+            watcher.photo(photo.image, images_from_cameras(photo.camera, image=source)[0])
         with reporter.stage("depth"):
             estimator = depth_estimator or load_depth_estimator(options.depth_model, device=options.device)
             estimate = estimator(photo.image, photo.focal_px)
@@ -118,7 +121,7 @@ def make_scene(
             gaussians = refine(growth, photo, preset.iterations, options.seed, watcher, advance)
         with reporter.stage("write") as advance:
             info = {
-                "source": {"kind": "photo", "file": inputs[0].name, "focal": photo.focal_source},
+                "source": _described(source, options, photo),
                 "models": {"depth": _credit(estimator), "generator": _credit(generator)},
                 "seed": options.seed,
                 "cancelled": watcher.cancelled,
@@ -149,6 +152,34 @@ def default_folder(photo: Path) -> Path:
     base = Path("scenes") / photo.stem
     taken = (base.with_name(f"{base.name}-{n}") for n in range(2, 10_000))
     return base if not base.exists() else next(path for path in taken if not path.exists())
+
+
+DEFAULT_GENERATOR, TEXT_GENERATOR = "inpaint", "views"
+"""With a photo, and from text alone."""
+
+
+def _generator_name(inputs: Sequence[Path], options: MakeOptions) -> str:
+    return options.generator or (DEFAULT_GENERATOR if inputs else TEXT_GENERATOR)
+
+
+def _start(
+    inputs: Sequence[Path], options: MakeOptions, preset: Preset, generator: ViewGenerator
+) -> tuple[Photo, Path | None]:
+    """The picture that the scene starts from, and its file if it is a photo."""
+    if not inputs and options.text:
+        photo = imagine_photo(
+            options.text, generator, long_side=preset.long_side, focal_px=options.focal_px, seed=options.seed
+        )
+        return photo, None
+    path = _only_photo(inputs)
+    return load_photo(path, long_side=preset.long_side, focal_px=options.focal_px), path
+
+
+def _described(source: Path | None, options: MakeOptions, photo: Photo) -> dict[str, object]:
+    """Where a scene comes from, as recorded in scene.json."""
+    if source is None:
+        return {"kind": "text", "text": options.text, "focal": photo.focal_source}
+    return {"kind": "photo", "file": source.name, "focal": photo.focal_source}
 
 
 def _only_photo(inputs: Sequence[Path]) -> Path:

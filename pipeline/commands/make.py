@@ -21,9 +21,13 @@ class Make:
     """Turn a photo into a place to walk through."""
 
     inputs: tyro.conf.Positional[tuple[Path, ...]]
-    """One photo."""
+    """One photo; none with --text."""
     text: str | None = None
-    """What the photo shows; used by generators that read text."""
+    """What the photo shows, for generators that read text; without a photo, the room to imagine (experimental: the
+    bundled model knows synthetic rooms only, and those blurred)."""
+    generator: Literal["inpaint", "views", "sana"] | None = None
+    """What fills that which the photo does not show. inpaint: smooth filling, nothing learned (default). views: the
+    bundled diffusion model (default without a photo). sana: a large world model, for a GPU and a model hub."""
     preset: Literal["draft", "standard", "fine"] = "standard"
     """How much work goes into it."""
     trajectory: str = "orbit"
@@ -54,13 +58,14 @@ class Make:
         from ..make import MakeOptions, default_folder, expect, make_scene
         from ..progress import Reporter
 
-        if not self.inputs:
-            raise InputError("no photo was given")
+        if not self.inputs and not self.text:
+            raise InputError("no photo was given; --text works without one")
         options = MakeOptions(
             preset=self.preset, trajectory=self.trajectory, focal_px=self.focal_px, seed=self.seed,
-            depth_model=self.depth_model, text=self.text, device=pick_device(self.device),
+            depth_model=self.depth_model, text=self.text, generator=self.generator,
+            device=pick_device(self.device),
         )  # fmt: skip
-        out = self.out or default_folder(self.inputs[0])
+        out = self.out or default_folder(self.inputs[0] if self.inputs else Path("text"))
         reporter = Reporter()
         reporter.note(expect(options))
         live = self._open_viewer(reporter, options) if self.view and not self.json else None

@@ -29,11 +29,12 @@ class TrainViews:
     """Size of the network, of the batches and of the run."""
     codec: Path | None = None
     """codec.safetensors that the data was prepared with; default the shipped one."""
-    architecture: Literal["transformer", "unet"] = "transformer"
+    architecture: Literal["transformer", "unet"] | None = None
+    """Default by preset."""
     width: int | None = None
-    """Of the transformer; default by preset."""
+    """Of a transformer; default by preset."""
     depth: int | None = None
-    """Of the transformer; default by preset."""
+    """Of a transformer; default by preset."""
     objective: Literal["epsilon", "x0", "v", "flow", "edm"] = "v"
     weighting: Literal["unit", "elbo", "min_snr", "edm", "sigmoid"] = "unit"
     repa: bool = False
@@ -48,6 +49,8 @@ class TrainViews:
     """Default by preset."""
     stop_after: int | None = None
     """End this leg after so many steps, for going on later."""
+    minutes: float | None = None
+    """End this leg after so many minutes, for going on later."""
     checkpoint_every: int | None = None
     """Steps between checkpoints and sheets; default by preset."""
     bf16: bool | None = None
@@ -93,10 +96,13 @@ class TrainViews:
         from ..diffusion.unet import UNetConfig
 
         base = preset(self.preset)
-        assert isinstance(base.network, TransformerConfig)
-        network = replace(
-            base.network, width=self.width or base.network.width, depth=self.depth or base.network.depth
-        )
+        network = base.network
+        if self.architecture == "unet" and not isinstance(network, UNetConfig):
+            network = UNetConfig()
+        if self.architecture == "transformer" and not isinstance(network, TransformerConfig):
+            network = TransformerConfig(width=160, depth=4, head_channels=32)
+        if isinstance(network, TransformerConfig):
+            network = replace(network, width=self.width or network.width, depth=self.depth or network.depth)
         loop = replace(
             base.loop,
             steps=self.steps or base.loop.steps,
@@ -104,12 +110,13 @@ class TrainViews:
             checkpoint_every=self.checkpoint_every or base.loop.checkpoint_every,
             accumulate=self.accumulate,
             stop_after=self.stop_after,
+            minutes=self.minutes,
             bf16=self.bf16,
             seed=self.seed,
         )
         return replace(
             base,
-            network=UNetConfig() if self.architecture == "unet" else network,
+            network=network,
             objective=self.objective,
             weighting=self.weighting,
             batch=replace(base.batch, scenes=self.scenes or base.batch.scenes),

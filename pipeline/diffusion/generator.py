@@ -15,6 +15,7 @@ from torch import Tensor
 from ... import assets
 from ...reconstruct.cameras import Cameras, cat_cameras
 from ..generators import Memory, ViewRequest
+from ..generators.blend import blend_generated
 from ..latents.codec import CELL, Codec, load_codec
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
 from .groups import resize_images
@@ -63,8 +64,7 @@ class DiffusionGenerator:
         height, width = request.memory.color.shape[1:3]
         latents = self.sample_latents(request, on_progress=on_progress)
         generated = resize_images(self.codec.decode(latents), width, height)
-        known = known_pixels(request.memory)[..., None]
-        return torch.where(known, request.memory.color, generated)
+        return blend_generated(request.memory.color, known_pixels(request.memory), generated)
 
     def sample_latents(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None

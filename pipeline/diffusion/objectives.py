@@ -9,7 +9,9 @@ deviation is 1.
     flow     F = noise - x0, x_t = (1 - t) x0 + t noise, sigma = t / (1 - t)     Lipman et al. 2023
     edm      c_skip x + c_out F with the least amplified error      Karras et al. 2022, table 1
 
-With data of standard deviation 1 ``edm`` is ``v`` with the sign of F turned.
+With data of standard deviation 1 ``edm`` is ``v`` with the sign of F turned. For all of them the network sees
+c_in x = x / (1 + sigma^2), the best linear estimate of x0: where noise drowns everything it is shown next to
+nothing, instead of pure noise of variance 1, and learns the mean given the conditions undisturbed.
 """
 
 from __future__ import annotations
@@ -43,18 +45,19 @@ class Scalings:
 def scalings(objective: Objective, sigma: Float[Tensor, "*b"]) -> Scalings:
     """The coefficients that turn a network's output into x0 for an objective."""
     norm = (1 + sigma.square()).sqrt()
+    c_in = norm**-2
     one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
     match objective:
         case "epsilon":
-            return Scalings(1 / norm, one, -sigma)
+            return Scalings(c_in, one, -sigma)
         case "x0":
-            return Scalings(1 / norm, zero, one)
+            return Scalings(c_in, zero, one)
         case "v":
-            return Scalings(1 / norm, 1 / norm.square(), -sigma / norm)
+            return Scalings(c_in, 1 / norm.square(), -sigma / norm)
         case "flow":
-            return Scalings(1 / (1 + sigma), 1 / (1 + sigma), -sigma / (1 + sigma))
+            return Scalings(c_in, 1 / (1 + sigma), -sigma / (1 + sigma))
         case "edm":
-            return Scalings(1 / norm, 1 / norm.square(), sigma / norm)
+            return Scalings(c_in, 1 / norm.square(), sigma / norm)
     raise ValueError(f"unknown objective {objective!r}; there are {', '.join(OBJECTIVES)}")
 
 

@@ -22,7 +22,7 @@ from .repa import RepaConfig, RepaHead, alignment_loss
 from .schedules import NoiseDistribution
 from .shards import Shards
 from .transformer import MultiViewTransformer, TransformerConfig
-from .unet import SpaceTimeUNet
+from .unet import SpaceTimeUNet, UNetConfig
 from .weightings import Weighting, loss_weights
 
 PresetName = Literal["cpu", "gpu", "cluster"]
@@ -35,7 +35,7 @@ class ViewTrainingConfig:
     network: NetworkConfig = field(default_factory=TransformerConfig)
     objective: Objective = "v"
     weighting: Weighting = "unit"
-    noise: NoiseDistribution = field(default_factory=lambda: NoiseDistribution(-0.3, 1.4))
+    noise: NoiseDistribution = field(default_factory=lambda: NoiseDistribution(1.0, 1.6))
     """Of a single view; shifted with the number of views."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -52,13 +52,13 @@ def preset(name: PresetName) -> ViewTrainingConfig:
     match name:
         case "cpu":
             return ViewTrainingConfig(
-                network=TransformerConfig(width=160, depth=4, head_channels=32),
+                network=UNetConfig(),
                 loop=LoopConfig(
-                    steps=6_000, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.996, checkpoint_every=250
+                    steps=2_000, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.996, checkpoint_every=250
                 ),
                 batch=BatchConfig(
-                    scenes=4, min_views=3, max_views=5, drop_given=0.1, drop_memory=0.05, drop_both=0.05,
-                    seen_weight=0.15,
+                    scenes=4, min_views=3, max_views=5, photo_share=0.25, drop_given=0.1,
+                    drop_memory=0.03, drop_both=0.03, seen_weight=0.15,
                 ),
             )  # fmt: skip
         case "gpu":

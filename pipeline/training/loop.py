@@ -53,6 +53,8 @@ class LoopConfig:
     log_every: int = 20
     stop_after: int | None = None
     """End this leg after so many steps without changing the schedule."""
+    minutes: float | None = None
+    """End this leg after so many minutes without changing the schedule."""
 
 
 def learning_rate_factor(step: int, config: LoopConfig) -> float:
@@ -112,7 +114,7 @@ def train(
         ema.update(model)
         if not math.isfinite(scalars["loss"].item()):
             raise FloatingPointError(f"the loss is {scalars['loss'].item()} at step {step}")
-        finished = step + 1 == last
+        finished = step + 1 == last or _time_is_up(started, config, processes)
         if (step + 1) % config.log_every == 0 or finished:
             _log(out, step + 1, scalars, time.perf_counter() - started, processes)
             if on_progress:
@@ -121,7 +123,17 @@ def train(
             save_checkpoint(out / CHECKPOINT, step=step + 1, model=model, ema=ema, optimizer=optimizer)
             if on_checkpoint:
                 on_checkpoint(step + 1, ema.model)
+        if finished:
+            break
     return ema
+
+
+def _time_is_up(started: float, config: LoopConfig, processes: Processes) -> bool:
+    """Whether this leg has lasted as long as it may, for any of the processes."""
+    if config.minutes is None:
+        return False
+    over = torch.tensor(float(time.perf_counter() - started > 60 * config.minutes), device=processes.device)
+    return processes.mean(over).item() > 0
 
 
 def _gradients(

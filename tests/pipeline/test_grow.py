@@ -1,6 +1,7 @@
 import torch
 
 from cosmorama.pipeline.generators import Memory, ViewRequest
+from cosmorama.pipeline.generators.blend import blend_generated
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_holes
 from cosmorama.pipeline.grow import BEHIND, grow, show
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
@@ -95,3 +96,38 @@ def test_filling_takes_colours_from_the_source_only():
     source[:, : W // 2] = True
     filled = fill_holes(color, source)
     assert torch.allclose(filled, torch.tensor([0.0, 1.0, 0.0]).expand_as(filled), atol=0.02)
+
+
+def test_generated_pixels_meet_the_known_ones_without_a_seam():
+    ramp = torch.linspace(0.2, 0.8, W).expand(1, H, W)[..., None].expand(1, H, W, 3)
+    known = torch.zeros(1, H, W, dtype=torch.bool)
+    known[:, :, : W // 2] = True
+    out = blend_generated(ramp, known, ramp - 0.15)
+    assert torch.equal(out[known], ramp[known])
+    seam = (out - ramp)[0, :, W // 2]
+    assert seam.abs().max() < 0.04
+    far = (out - ramp)[0, :, -4:]
+    assert (far + 0.15).abs().max() < 0.08  # an error at the rim says little about what is far away
+    nothing = torch.zeros_like(known)
+    assert torch.equal(blend_generated(ramp, nothing, ramp - 0.15), ramp - 0.15)
+
+
+class Disagreeing:
+    """Each picture of a group has another colour where nothing is known."""
+
+    name, licences, group_size = "disagreeing (test)", (), 2
+
+    def __call__(self, request, *, on_progress=None):
+        colors = torch.tensor([[0.1, 0.9, 0.1], [0.9, 0.1, 0.9]])[:, None, None]
+        known = (request.memory.coverage > 0.5)[..., None]
+        return torch.where(known, request.memory.color, colors)
+
+
+def test_pictures_of_a_group_agree_where_they_overlap():
+    image, depth = box_before_wall()
+    cameras = sideways(0.3, 0.3)  # the same camera twice
+    growth = grow(lift(image, depth, CAMERA), image, depth, CAMERA, cameras, Disagreeing(), seed=0)
+    new = growth.support[0] < 0.3
+    assert new.any()
+    difference = (growth.images[0] - growth.images[1])[new].abs().mean()
+    assert difference < 0.08

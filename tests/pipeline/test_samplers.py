@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from cosmorama.pipeline.diffusion.objectives import OBJECTIVES, network_target, scalings, wrap_network
+from cosmorama.pipeline.diffusion.prior import Prior
 from cosmorama.pipeline.diffusion.samplers import (
     SAMPLER_NAMES,
     ancestral,
@@ -176,10 +177,36 @@ def test_targets_are_the_ones_of_the_papers():
         torch.testing.assert_close(network_target(objective, x0, noise, sigma), target)
 
 
-def test_flow_input_is_the_interpolant():
-    t = torch.tensor(0.3)
-    sigma = t / (1 - t)
-    torch.testing.assert_close(scalings("flow", sigma).c_in * (2.0 + sigma * -1.0), (1 - t) * 2.0 + t * -1.0)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_network_sees_the_best_linear_estimate(objective):
+    x0, noise = torch.randn(2, 50_000, generator=torch.Generator().manual_seed(0))
+    sigma = torch.tensor(1.7)
+    x = x0 + sigma * noise
+    best = (x * x0).mean() / (x * x).mean()
+    assert float(scalings(objective, sigma).c_in) == pytest.approx(float(best), abs=0.01)
+
+
+@pytest.mark.parametrize("objective", ["v", "flow", "edm"])
+def test_an_untrained_network_is_the_best_linear_denoiser_around_the_prior(objective):
+    generator = torch.Generator().manual_seed(0)
+    center = torch.randn(1, 2, 3, 4, 4, generator=generator)
+    spread = 0.2 + torch.rand(1, 2, 1, 4, 4, generator=generator)
+    denoiser = wrap_network(lambda x, level: torch.zeros_like(x), objective, Prior(center, spread))
+    x = torch.randn(center.shape, generator=generator)
+    if objective != "flow":
+        share = spread**2 / (spread**2 + 0.8**2)
+        expected = center + share * (x - center)
+        torch.testing.assert_close(denoiser(x, torch.tensor([0.8])), expected)
+    torch.testing.assert_close(denoiser(x, torch.tensor([1e5])), center, atol=1e-3, rtol=0)
+
+
+def test_weights_count_deviations_from_the_prior_in_its_own_units():
+    sigma, spread = torch.tensor([0.3, 2.0]), torch.tensor([0.5, 0.5])
+    law = NoiseDistribution(0.0, 1.5)
+    for name in ("unit", "edm", "min_snr"):
+        wide = loss_weights(name, sigma, objective="v", distribution=law, spread=spread)
+        plain = loss_weights(name, sigma / spread, objective="v", distribution=law)
+        torch.testing.assert_close(wide, plain / spread**2)
 
 
 def test_weightings():
