@@ -59,7 +59,6 @@ def load_dinov2(device: torch.device) -> Dinov2Model:
     Raises:
         InputError: the ``photo`` extra is not installed or the weights cannot be fetched.
     """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         from transformers import Dinov2Config, Dinov2Model
     except ImportError as error:

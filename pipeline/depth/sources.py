@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -83,13 +84,16 @@ def live_source(
     """Fresh crops, degradations and features in every step."""
     train, validation = split(open_frames(data), validation_share)
     size, layers = config.batch_size, config.head.layers
-    plain = live_batches(validation, batch_size=size, layers=layers, device=device, augment=False)
+    threads = os.cpu_count() or 1
+    plain = live_batches(
+        validation, batch_size=size, layers=layers, device=device, augment=False, threads=threads
+    )
 
     def read(index: int) -> Batch:
         return plain(torch.Generator().manual_seed(index))
 
     held_out = [lambda i=i: read(i) for i in range(config.validation_batches)]
-    batch_at = live_batches(train, batch_size=size, layers=layers, device=device)
+    batch_at = live_batches(train, batch_size=size, layers=layers, device=device, threads=threads)
 
     def probe(index: int) -> Batch:
         return batch_to(batch_at(torch.Generator().manual_seed(1_000_000 + index)), torch.device("cpu"))

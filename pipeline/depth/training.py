@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..dinov2 import dinov2_features
 from ..training.checkpoints import save_weights
 from ..training.loop import CHECKPOINT, LoopConfig, train
 from ..training.processes import Processes
-from .augment import make_sample
+from .augment import Sample, make_sample
 from .features import GRIDS, Batch, FeatureCache, Frames, grid_for, photo_for_head
 from .head import DepthHead, HeadConfig
 from .initialise import initialise_head
@@ -119,16 +120,30 @@ def validate(head: DepthHead, batches: list[Callable[[], Batch]], device: torch.
 
 
 def live_batches(
-    frames: Frames, *, batch_size: int, layers: tuple[int, ...], device: torch.device, augment: bool = True
+    frames: Frames,
+    *,
+    batch_size: int,
+    layers: tuple[int, ...],
+    device: torch.device,
+    augment: bool = True,
+    threads: int = 1,
 ) -> Callable[[torch.Generator], Batch]:
-    """Batches with fresh crops, degradations and features each time: what a GPU can afford."""
+    """Batches with fresh crops, degradations and features each time: what a GPU can afford.
+
+    Reading and degrading a photo takes 20 to 50 ms of one core, so ``threads`` work on a batch at once.
+    """
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def batch_at(generator: torch.Generator) -> Batch:
         grid = GRIDS[int(torch.randint(len(GRIDS), (), generator=generator))]
         picks = torch.randint(len(frames), (batch_size,), generator=generator).tolist()
-        chosen = [frames[i] for i in picks]
-        grid = grid_for(chosen[0], grid)  # all share the first one's, or they could not share a batch
-        samples = [make_sample(frame, grid, generator, augment=augment) for frame in chosen]
+        seeds = torch.randint(2**31, (batch_size,), generator=generator).tolist()
+        grid = grid_for(frames[picks[0]], grid)  # all share the first one's, or they could not share a batch
+
+        def sample(index: int, seed: int) -> Sample:
+            return make_sample(frames[index], grid, torch.Generator().manual_seed(seed), augment=augment)
+
+        samples = list(pool.map(sample, picks, seeds))
         photo = torch.stack([s.photo for s in samples]).to(device)
         with torch.no_grad():
             features = dinov2_features(photo, layers=layers)

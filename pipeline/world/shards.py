@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -158,6 +159,7 @@ class WorldDataset:
         self.scenes: dict[int, dict[str, Any]] = {}
         self._shard_of: dict[int, Path] = {}
         self._open: dict[Path, zipfile.ZipFile] = {}
+        self._lock = threading.Lock()
         for path in sorted(self.folder.glob("shard-*.zip")):
             with zipfile.ZipFile(path) as shard:
                 for name in shard.namelist():
@@ -205,14 +207,19 @@ class WorldDataset:
 
     def _image(self, scene: int, frame: int, suffix: str) -> Image.Image:
         path = self._shard_of[scene]
-        if path not in self._open:
-            if len(self._open) > 64:
-                self._open.pop(next(iter(self._open))).close()
-            self._open[path] = zipfile.ZipFile(path)
-        return Image.open(io.BytesIO(self._open[path].read(f"{scene:08d}/{frame:03d}.{suffix}")))
+        with self._lock:
+            if path not in self._open:
+                if len(self._open) > 64:
+                    self._open.pop(next(iter(self._open))).close()
+                self._open[path] = zipfile.ZipFile(path)
+            data = self._open[path].read(f"{scene:08d}/{frame:03d}.{suffix}")
+        return Image.open(io.BytesIO(data))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}}  # open files do not travel to worker processes
+        return {**self.__dict__, "_open": {}, "_lock": None}  # neither travels to worker processes
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = {**state, "_lock": threading.Lock()}
 
 
 def iter_frames(folder: Path | str) -> Iterator[WorldFrame]:

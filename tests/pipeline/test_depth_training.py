@@ -215,6 +215,10 @@ def test_live_batches_have_the_cache_form() -> None:
     head = DepthHead(replace(HEAD, feature_dropout=0.0))
     assert head(one.features, one.photo).log_depth.shape == one.log_depth.shape
     assert torch.equal(one.photo, again.photo)
+    at_once = live_batches(
+        depth_world.TinyWorld(3), batch_size=2, layers=(3, 6, 9, 12), device=device, threads=2
+    )
+    assert torch.equal(one.photo, at_once(torch.Generator().manual_seed(5)).photo)
 
 
 def test_initialised_head_is_white_and_better_than_a_constant(cache: FeatureCache) -> None:

@@ -1,7 +1,9 @@
+import os
+
 import pytest
 import torch
 
-from cosmorama.pipeline.dinov2 import CHANNELS, dinov2_features
+from cosmorama.pipeline.dinov2 import CHANNELS, dinov2_features, load_dinov2
 from cosmorama.pipeline.photo import load_photo
 from cosmorama.pipeline.weights import DINOV2_SMALL, fetch_files
 from cosmorama.reconstruct.errors import InputError
@@ -32,3 +34,10 @@ def test_features_know_what_they_see(demo_photo):
     elsewhere = (a * b.roll((13, 17), (0, 1))).sum(-1).mean()
     assert same_place > 0.8
     assert same_place > elsewhere + 0.25
+
+
+def test_loading_leaves_the_hub_open_to_others(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    load_dinov2.cache_clear()
+    load_dinov2(torch.device("cpu"))
+    assert "HF_HUB_OFFLINE" not in os.environ
