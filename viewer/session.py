@@ -58,6 +58,8 @@ class Session:
         self.painter = Painter(client, self.stage, render_rgb8, self._painted)
         self.frustums = Frustums(self)
         self.playback = Playback(self)
+        self._lens = self.stage.home
+        self._aspect = 0.0
         self._flight = 0
         self._flying = threading.Lock()
 
@@ -78,8 +80,7 @@ class Session:
 
     def arrive(self) -> None:
         """Show everything to somebody who has just come."""
-        camera = self.client.camera
-        camera.fov = fov_y_to_show(self.stage.home, camera.image_width / max(camera.image_height, 1))
+        self._fit_window()
         self.refresh()
         self.frustums.show(self.scene.views)
         self.survey_ground()
@@ -153,6 +154,7 @@ class Session:
 
     def camera_moved(self) -> None:
         """The browser's camera has changed."""
+        self._fit_window()
         self.painter.camera_moved()
         self.frustums.update()
 
@@ -211,8 +213,20 @@ class Session:
         self.playback.pause()
         self.painter.stop()
 
+    def _fit_window(self) -> None:
+        """Show the whole picture of the camera that was flown to last, whatever the shape of the window becomes.
+
+        The panel docks only after the page has told its size, and windows are resized.
+        """
+        camera = self.client.camera
+        aspect = camera.image_width / max(camera.image_height, 1)
+        if abs(aspect / max(self._aspect, 1e-6) - 1) > 1e-3:
+            self._aspect = aspect
+            camera.fov = fov_y_to_show(self._lens, aspect)
+
     def _land(self, camera: Cameras) -> None:
         """Upright where the camera's horizon is level, so that walking stays natural; else exactly as it stood."""
+        self._lens = camera
         level = abs(float(camera.world_from_cam[0, :3, 0] @ self.stage.up)) < 0.02
         if level:
             self.client.camera.up_direction = self.stage.up.numpy()

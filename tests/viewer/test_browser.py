@@ -81,6 +81,28 @@ def test_splats_appear_as_we_render_them_and_keys_walk(page, make_gaussians, mak
         assert "rendered here" in session.mode_text
 
 
+def test_the_whole_photo_stays_in_a_window_of_any_shape(page, scene):
+    with serving(scene) as viewer:
+        session = visit(page, viewer)
+        wait_until(lambda: just_fits(session.painter.camera(), scene.home))
+        before = session.painter.camera().width
+        page.set_viewport_size({"width": 900, "height": 300})
+        wait_until(lambda: session.painter.camera().width > before + 100)
+        wait_until(lambda: just_fits(session.painter.camera(), scene.home))
+
+
+def just_fits(shown, photo):
+    """Whether a camera shows all of a photo, and no margin at two of its sides."""
+    wide, tall = (spread(shown)[i] / spread(photo)[i] for i in (0, 1))
+    return min(wide, tall) == pytest.approx(1, abs=1e-3)
+
+
+def spread(camera):
+    """Width and height of the picture at distance 1."""
+    k = camera.intrinsics[0]
+    return camera.width / float(k[0, 0]), camera.height / float(k[1, 1])
+
+
 def test_the_timeline_plays_and_uploads_open(page, moving_scene, tmp_path, make_gaussians):
     with serving(moving_scene) as viewer:
         session = visit(page, viewer)
