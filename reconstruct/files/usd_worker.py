@@ -130,15 +130,23 @@ def _or(value: np.ndarray | None, default: np.ndarray) -> np.ndarray:
     return default if value is None else value
 
 
-if __name__ == "__main__":
+def guarded(source: str, folder: str, max_splats: int, max_bytes: int) -> int:
+    """Run ``main``; the exit code, and a complaint on stderr if there is one."""
     try:
-        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        main(source, folder, max_splats, max_bytes)
     except MemoryError:
         print("it needs more memory than splats of its size do", file=sys.stderr, flush=True)
-        os._exit(2)
+        return 2
     except (ValueError, RuntimeError, OSError) as error:
         complaint = " ".join(str(error).split()).rsplit(" : ", 1)[
             -1
         ]  # without "Error in 'function' at line N"
         print(complaint.strip("'")[:200], file=sys.stderr, flush=True)
-        os._exit(2)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    code = guarded(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    sys.stdout.flush()
+    os._exit(code)  # the library's clean-up may fail where memory ran out
