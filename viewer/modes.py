@@ -92,6 +92,8 @@ class ModePicker:
 
 def describe(mode: str, splats: int, sh_degree: int) -> str:
     """One line for people."""
+    if not splats:
+        return "No splats yet"
     if mode == FRAMES:
         return f"Frames rendered here and streamed · {splats:,} splats"
     colour = "recoloured as you move" if sh_degree else "the same colour from all sides"

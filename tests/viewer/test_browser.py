@@ -152,7 +152,7 @@ def test_a_wrong_token_shows_nothing(page, scene):
         visit(page, viewer)
 
 
-def test_a_growing_scene_is_shown_and_can_be_cancelled(page, scene):
+def test_a_growing_scene_is_shown_and_can_be_cancelled(page, scene, make_camera):
     live = LiveSession(port=0)
     try:
         page.goto(live.url)
@@ -164,8 +164,13 @@ def test_a_growing_scene_is_shown_and_can_be_cancelled(page, scene):
         wait_until(lambda: any(len(s.scene.gaussians) == 4000 for s in live.viewer.sessions()))
         page.get_by_role("button", name="Cancel").click()
         wait_until(lambda: live.cancelled)
-        live.finish(scene, "Stopped early")
+        session = live.viewer.sessions()[0]
+        assert (
+            float(session.painter.camera().positions.norm()) < 0.05
+        )  # seen from the photo's camera all the time
+        live.finish(replace(scene, views=images_from_cameras(make_camera())))  # as read from disk
         page.get_by_text("Stopped early").wait_for()
+        assert page.get_by_role("button", name="Cancel").count() == 0
     finally:
         live.close()
 

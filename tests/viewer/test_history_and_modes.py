@@ -46,5 +46,6 @@ def test_names_of_renderers():
 
 def test_people_are_told_which_is_on():
     assert "rendered here" in describe(FRAMES, 10, 3)
+    assert "yet" in describe(SPLATS, 0, 0)
     assert "recoloured" in describe(SPLATS, 10, 1)
     assert "recoloured" not in describe(SPLATS, 10, 0)
