@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,7 @@ class _Run:
             sh_coefficients=self.splats.tensors["sh"].shape[1],
         )
         gaussians = Gaussians(**self.splats.leaves(rates))
+        view = self._corrected(view, index)
         rendering, color = self._render(gaussians, view, index)
         loss = self._loss(gaussians, rendering, color, view, index, progress)
         seen = (rendering.info["radii"][0] > 0).all(-1)
@@ -205,11 +206,16 @@ class _Run:
             if self.held_out is None:
                 live.psnr = psnr(color.detach().clamp(0, 1), view.image, view.weights)
 
+    def _corrected(self, view: View, index: int) -> View:
+        """The view from its corrected camera; its correction gets gradients."""
+        if not self.config.learning_rates.poses:
+            return view
+        corrections = self.corrections.leaves(view_rates(0.0, self.config.learning_rates, extent=self.extent))
+        return replace(view, camera=corrected_cameras(view.camera, corrections["poses"][index : index + 1]))
+
     def _render(self, gaussians: Gaussians, view: View, index: int) -> tuple[Rendering, Tensor]:
         config, camera = self.config, view.camera
         corrections = self.corrections.leaves(view_rates(0.0, config.learning_rates, extent=self.extent))
-        if config.learning_rates.poses:
-            camera = corrected_cameras(camera, corrections["poses"][index : index + 1])
         growing = isinstance(config.growth, GradientGrowth)
         on_surfaces = config.surface is not None and self.step / config.iterations >= config.surface.start
         try:

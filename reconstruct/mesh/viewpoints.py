@@ -28,7 +28,7 @@ def scene_viewpoints(scene: Scene, *, count: int = 48, long_side: int = 640) -> 
     Args:
         scene: with splats.
         count: at most so many; of more cameras every k-th is taken.
-        long_side: pixels.
+        long_side: pixels; of a scene's own cameras at most what they have.
     """
     if scene.views:
         every = [Cameras(v.world_from_cam[None], v.intrinsics[None], v.width, v.height) for v in scene.views]
@@ -43,7 +43,7 @@ def scene_viewpoints(scene: Scene, *, count: int = 48, long_side: int = 640) -> 
 
 
 def _sized(camera: Cameras, long_side: int) -> Cameras:
-    scale = long_side / max(camera.width, camera.height)
+    scale = min(1.0, long_side / max(camera.width, camera.height))
     return camera.resized(max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
 
 

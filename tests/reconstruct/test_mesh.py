@@ -37,14 +37,14 @@ assert _spec.loader is not None
 known = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(known)
 
-VIEWS = known.cameras(24, 128, 96)
+VIEWS = known.cameras(24, 160, 120)
 
 
 @pytest.fixture(scope="module")
 def built() -> BuiltMesh:
     """From splats that lie on the surfaces exactly."""
     scene = Scene(known.exact_splats(60_000), views=images_from_cameras(VIEWS))
-    return build_mesh(scene, MeshOptions(faces=12_000, texture=512, long_side=192))
+    return build_mesh(scene, MeshOptions(faces=12_000, texture=512, long_side=160))
 
 
 def sphere(radius: float = 1.0, detail: int = 3) -> Mesh:
@@ -73,7 +73,7 @@ def test_surface_is_whole_and_faces_the_cameras(built):
 
 
 def test_texture_shows_what_is_there(built):
-    views = known.cameras(24, 128, 96)[[1, 7, 13, 20]]
+    views = VIEWS[[1, 7, 13, 20]]
     images, _ = known.photos(views)
     scene = ray_scene(built.mesh)
     textured = torch.stack([render_mesh(built.mesh, v, scene=scene)[0] for v in views])
@@ -88,18 +88,18 @@ def test_texture_shows_what_is_there(built):
 def test_what_hangs_in_the_air_is_carved_away():
     depth = known.photos(VIEWS, samples=1)[1]
     ghost = depth.clone()
-    ghost[3, 30:60, 40:80] = 0.5
-    maps = [DepthMap(c, torch.zeros(96, 128, 3), d) for c, d in zip(VIEWS, ghost)]
+    ghost[3, 40:70, 50:90] = 0.5
+    maps = [DepthMap(c, torch.zeros(120, 160, 3), d) for c, d in zip(VIEWS, ghost)]
     mesh, _ = fuse(maps, voxel=0.05)
     error = known.distance(torch.from_numpy(without_small_parts(mesh).vertices))
     assert float(error.max()) < 0.35
     with pytest.raises(InputError, match="no surface"):
-        fuse([replace(m, depth=torch.zeros(96, 128)) for m in maps], voxel=0.05)
+        fuse([replace(m, depth=torch.zeros(120, 160)) for m in maps], voxel=0.05)
 
 
 def test_memory_is_bounded_by_larger_voxels():
     _, depth = known.photos(VIEWS[:4], samples=1)
-    maps = [DepthMap(c, torch.zeros(96, 128, 3), d) for c, d in zip(VIEWS[:4], depth)]
+    maps = [DepthMap(c, torch.zeros(120, 160, 3), d) for c, d in zip(VIEWS[:4], depth)]
     _, voxel = fuse(maps, voxel=0.01, max_blocks=1500)
     assert voxel > 0.015
 
