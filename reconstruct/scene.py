@@ -132,4 +132,9 @@ def _load_motion(path: Path, n: int) -> Motion | None:
     t = len(motion.times)
     if motion.means.shape != (t, n, 3) or motion.quats.shape != (t, n, 4) or t == 0:
         raise InputError(f"{path}: motion of shape {tuple(motion.means.shape)} does not fit {n} splats")
+    values = (motion.times, motion.means, motion.quats)
+    if any(v.dtype != torch.float32 or not v.isfinite().all() for v in values) or motion.times.ndim != 1:
+        raise InputError(f"{path}: not a motion file (its values are not finite float32)")
+    if bool((motion.times.diff() <= 0).any()) or not 0 <= motion.seconds < math.inf:
+        raise InputError(f"{path}: not a motion file (its times do not increase)")
     return motion

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.gaussians import gaussians_from_points
@@ -79,4 +80,22 @@ def test_motion_that_does_not_fit_is_one_line(tmp_path):
     data = (tmp_path / "motion.safetensors").read_bytes()
     (tmp_path / "motion.safetensors").write_bytes(data[:50])
     with pytest.raises(InputError, match="motion"):
+        load_scene(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("means", torch.nan),
+        ("quats", torch.inf),
+        ("times", 0.0),
+        ("seconds", -1.0),
+        ("seconds", torch.nan),
+    ],
+)
+def test_motion_of_senseless_values_is_one_line(tmp_path, name, value):
+    save_scene(tmp_path, scene(tmp_path))
+    tensors = load_file(tmp_path / "motion.safetensors")
+    save_file({**tensors, name: torch.full_like(tensors[name], value)}, tmp_path / "motion.safetensors")
+    with pytest.raises(InputError, match="not a motion file"):
         load_scene(tmp_path)
