@@ -103,6 +103,15 @@ def spread(camera):
     return camera.width / float(k[0, 0]), camera.height / float(k[1, 1])
 
 
+def test_a_gamepad_walks_and_looks(page, scene):
+    with serving(scene) as viewer:
+        session = visit(page, viewer)
+        page.evaluate("navigator.getGamepads = () => [{connected: true, axes: [0, -1, 0, 0], buttons: []}]")
+        wait_until(lambda: float(session.painter.camera().positions[0, 2]) > 0.1)
+        page.evaluate("navigator.getGamepads = () => [{connected: true, axes: [0, 0, 1, 0], buttons: []}]")
+        wait_until(lambda: float(session.painter.camera().forward[0, 0]) > 0.1)  # to the right
+
+
 def test_the_timeline_plays_and_uploads_open(page, moving_scene, tmp_path, make_gaussians):
     with serving(moving_scene) as viewer:
         session = visit(page, viewer)

@@ -1,11 +1,12 @@
 import threading
+import time
 
 import pytest
 import torch
 
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.viewer import LiveSession
-from cosmorama.viewer.panels.live import about
+from cosmorama.viewer.panels.live import _Stage, about
 
 
 @pytest.fixture
@@ -63,6 +64,21 @@ def test_a_picture_that_cannot_be_read_is_left_out(live, tmp_path):
 def test_a_public_live_session_needs_a_token():
     with pytest.raises(InputError, match="token"):
         LiveSession(host="0.0.0.0")
+
+
+def test_the_photo_s_camera_is_where_the_scene_is_seen_from(live, scene):
+    live.photo(torch.rand(30, 40, 3), scene.views[0])
+    live.update(scene.gaussians)
+    live.flush()
+    assert torch.equal(live.viewer.scene.home.world_from_cam[0], scene.views[0].world_from_cam)
+
+
+def test_a_silent_stage_counts_down_but_promises_no_end():
+    told = time.monotonic()
+    assert "about 60 s left" in _Stage("Depth", "", 60.0, told).text()
+    assert "about 45 s left" in _Stage("Depth", "", 60.0, told - 15).text()
+    assert "about 30 s left" in _Stage("Depth", "", 60.0, told - 500).text()
+    assert _Stage("Depth", "3 of 4", None, told).text() == "**Depth** · 3 of 4"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,14 @@ def test_unknown_scale_brings_the_scene_near_and_metres_stay_metres(scene):
     assert stage_scene(metric).scale == 0.5
 
 
+def test_walking_takes_seconds_to_what_is_seen_first_and_nobody_outruns_a_runner(scene):
+    stage = stage_scene(Scene(scene.gaussians, metres_per_unit=1.0, views=scene.views))
+    assert 2 < stage.pivot_distance / stage.walking_speed < 6
+    vast = type(scene.gaussians)(**{**scene.gaussians.tensors(), "means": scene.gaussians.means * 50})
+    stage = stage_scene(Scene(vast, metres_per_unit=1.0, views=scene.views))
+    assert stage.walking_speed * stage.scale == pytest.approx(5.0)
+
+
 def test_a_scene_without_cameras_is_seen_from_outside_and_whole(make_gaussians):
     g = make_gaussians(2000)
     up = torch.tensor([0.0, 0.0, 1.0])
