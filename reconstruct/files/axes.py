@@ -8,11 +8,15 @@ until its up is -y.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import InputError
 from ..transform import rotate_quats, rotation_between, sh_rotations, transform_gaussians, transform_motion
 from .splat_file import PHOTO_UP, SplatFile, Traits
 
@@ -68,6 +72,23 @@ def from_y_up(file: SplatFile) -> SplatFile:
         up=torch.tensor(PHOTO_UP),
         notes=(*file.notes, "axes were turned from y up to x right, y down, z forward (up is -y)"),
     )
+
+
+def split_similarity(
+    path: Path, matrix: NDArray[np.float64]
+) -> tuple[Float[Tensor, "3 3"] | None, Float[Tensor, "3"] | None, float]:
+    """Rotation, translation and scale of a prim's or node's matrix (acting on columns); None for what it does not do.
+
+    Raises:
+        InputError: a mirror image, a shear, several scales, or numbers that are not finite.
+    """
+    scale = float(np.cbrt(np.linalg.det(matrix[:3, :3]))) if np.isfinite(matrix).all() else 0.0
+    rotation = matrix[:3, :3] / scale if scale > 0 else matrix[:3, :3]
+    if not 1e-9 < scale < 1e9 or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-4:
+        raise InputError(f"{path} has a transform that is not rotation, translation and one scale")
+    turn = None if np.allclose(rotation, np.eye(3), atol=1e-7) else torch.from_numpy(rotation)
+    shift = torch.from_numpy(matrix[:3, 3].copy()) if matrix[:3, 3].any() else None
+    return turn, shift, 1.0 if abs(scale - 1) < 1e-7 else scale
 
 
 def direction_words(direction: Float[Tensor, "3"]) -> str:

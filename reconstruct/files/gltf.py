@@ -19,6 +19,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..gaussians import Gaussians, cat_gaussians
 from ..spherical_harmonics import rgb_from_sh
+from ..transform import transform_gaussians
+from .axes import split_similarity
 from .gltf_document import NAME, Document, open_glb
 from .splat_file import SplatFile, Traits, allocate, byte_from_unit, check_count, chunks
 
@@ -33,12 +35,12 @@ def read(path: Path) -> SplatFile:
     """Read every splat primitive of the default scene, node transforms applied, y up."""
     document = open_glb(path)
     parts, notes, count = [], [], 0
-    for primitive, move in document.splat_primitives():
+    for primitive, matrix in document.splat_primitives():
         splats, told = _read_primitive(document, primitive)
         count += len(splats)
         # Nodes may show one mesh many times over; a small file must not become a huge scene.
         check_count(path, count, document.size * _MAX_INSTANCES, _BYTES_PER_SPLAT)
-        parts.append(move(splats))
+        parts.append(transform_gaussians(splats, *split_similarity(path, matrix)))
         notes += told
     if not parts:
         raise InputError(f"{path} holds no splats: no primitive has the extension {NAME} (a mesh?)")

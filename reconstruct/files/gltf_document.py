@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..gaussians import Gaussians, rotation_from_wxyz
-from ..transform import transform_gaussians
+from ..gaussians import rotation_from_wxyz
 from .splat_file import check_count
 
 NAME = "KHR_gaussian_splatting"
@@ -81,8 +81,8 @@ class Document:
             values = (values / np.iinfo(dtype).max).clamp_min(-1)
         return values
 
-    def splat_primitives(self) -> Iterator[tuple[dict[str, Any], Callable[[Gaussians], Gaussians]]]:
-        """Splat primitives of the default scene, and what moves each into the scene."""
+    def splat_primitives(self) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
+        """Splat primitives of the default scene, and the matrix that moves each into the scene."""
         scene = self.item("scenes", self.json.get("scene", 0))
         stack = [(index, np.eye(4)) for index in reversed(self._list(scene, "nodes"))]
         visited = 0
@@ -102,20 +102,7 @@ class Document:
                 visited += 1
                 extensions = primitive.get("extensions") if isinstance(primitive, dict) else None
                 if isinstance(extensions, dict) and NAME in extensions:
-                    yield primitive, self._mover(matrix)
-
-    def _mover(self, matrix: np.ndarray) -> Callable[[Gaussians], Gaussians]:
-        scale = float(np.cbrt(np.linalg.det(matrix[:3, :3]))) if np.isfinite(matrix).all() else 0.0
-        rotation = matrix[:3, :3] / scale if scale > 0 else matrix[:3, :3]
-        if not 1e-9 < scale < 1e9 or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-4:
-            raise InputError(
-                f"{self.path} has a node whose transform is not rotation, translation and one scale"
-            )
-        turn = None if np.allclose(rotation, np.eye(3), atol=1e-7) else torch.from_numpy(rotation)
-        shift = torch.from_numpy(matrix[:3, 3]) if matrix[:3, 3].any() else None
-        return lambda gaussians: transform_gaussians(
-            gaussians, turn, shift, 1.0 if abs(scale - 1) < 1e-7 else scale
-        )
+                    yield primitive, matrix
 
     def _matrix(self, node: dict[str, Any]) -> np.ndarray:
         """Local transform of a node, row by column."""

@@ -27,6 +27,7 @@ from ..errors import InputError
 from ..gaussians import Gaussians, cat_gaussians
 from ..motion import Motion
 from ..transform import transform_gaussians, transform_motion
+from .axes import split_similarity
 from .splat_file import SplatFile, Traits, allocate, chunks, most_splats
 
 TRAITS = Traits(axes="y up", unit="required", moves=True)
@@ -180,11 +181,5 @@ def _place(
     path: Path, gaussians: Gaussians, motion: Motion | None, matrix: np.ndarray
 ) -> tuple[Gaussians, Motion | None]:
     """Apply a prim's transform, which must be a similarity."""
-    if np.array_equal(matrix, np.eye(4)):
-        return gaussians, motion
-    scale = float(np.cbrt(np.linalg.det(matrix[:3, :3]))) if np.isfinite(matrix).all() else 0.0
-    rotation = matrix[:3, :3] / scale if scale > 0 else matrix[:3, :3]
-    if not 1e-9 < scale < 1e9 or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-4:
-        raise InputError(f"{path} has a prim whose transform is not rotation, translation and one scale")
-    move = (torch.from_numpy(rotation), torch.from_numpy(matrix[:3, 3].copy()), scale)
+    move = split_similarity(path, matrix)
     return transform_gaussians(gaussians, *move), None if motion is None else transform_motion(motion, *move)
