@@ -54,9 +54,9 @@ class SurfaceLosses:
     flat: float = 0.1
     """Of the thickness beyond ``thinnest``, relative to the splat's middle axis."""
     thinnest: float = 0.1
-    distortion: float = 5.0
+    distortion: float = 1.0
     """Of the relative variance of depth within a pixel."""
-    normal: float = 0.05
+    normal: float = 0.02
     """Of 1 - the cosine between the discs' normals and those of the depth they give."""
     start: float = 0.3
     """Distortion and normals count from this fraction of the run on."""
