@@ -1,4 +1,4 @@
-"""Our own estimator: frozen DINOv2-S features, the head of ``assets/depth``, edge-aware upsampling."""
+"""Our own estimator: frozen DINOv2-S features, the head of ``assets/depth``, depth edges moved to the photo's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...reconstruct.depth_edges import guide_depth
 from ...reconstruct.errors import InputError
 from ..dinov2 import dinov2_features
 from ..training.checkpoints import load_weights
@@ -28,6 +29,8 @@ TOKENS = 400
 """Features per photo, a little above what the head was trained on."""
 VIEWS = ((1.0, False), (1.0, True), (0.6, False))
 """(share of ``TOKENS``, mirrored) of the answers that are averaged: errors that follow the grid of tokens cancel."""
+NEAREST_SKY = math.log(8.0)
+"""Canonical log-depth; what looks like sky but is nearer is a bright wall or a window."""
 WITHIN = math.log(1.25)
 """Confidence is the chance that depth is within this factor of the truth."""
 
@@ -61,9 +64,12 @@ class CosmoramaEstimator:
         height, width = image.shape[:2]
         photo = image.to(device)
         output, coarse_photo = self._predict(photo)
-        far = upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0
         log_depth = upsample_depth(output.log_depth, coarse_photo, photo)
+        far = upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0
+        far &= log_depth > NEAREST_SKY
         depth = log_depth.exp() * normalised_focal(focal_px, width, height)
+        depth = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
+        depth = guide_depth(depth, photo, far=far)
         depth = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale

@@ -12,7 +12,7 @@ from cosmorama.pipeline.depth import FAR_DEPTH_M, DepthMap, estimator, load_dept
 from cosmorama.pipeline.depth.estimator import CosmoramaEstimator, load_cosmorama_estimator, token_grid
 from cosmorama.pipeline.depth.evaluation import evaluate_folder
 from cosmorama.pipeline.depth.frames import read_frame
-from cosmorama.pipeline.depth.head import DepthHead, HeadConfig
+from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput
 from cosmorama.pipeline.depth.picture import SKY, depth_picture, save_depth
 from cosmorama.reconstruct.errors import InputError
 
@@ -60,10 +60,37 @@ def test_twice_the_focal_length_is_twice_the_depth(ours: CosmoramaEstimator) -> 
 
 def test_mirrored_photo_mirrored_depth(ours: CosmoramaEstimator) -> None:
     ours.views = ((1.0, False), (1.0, True))
-    image = torch.rand(56, 84, 3)
+    coarse = torch.rand(1, 3, 7, 10)
+    image = torch.nn.functional.interpolate(coarse, (56, 84), mode="bilinear")[0].permute(1, 2, 0)
     one, two = ours(image, 70.0), ours(image.flip(1), 70.0)
     difference = (one.depth_m.log() - two.depth_m.flip(1).log()).abs()
     assert (difference < 0.02).float().mean() > 0.9  # medians of the two sides of an edge may tie
+
+
+def test_what_looks_like_sky_but_is_near_is_a_wall(ours: CosmoramaEstimator) -> None:
+    final = ours.head.out[-1]
+    assert isinstance(final, torch.nn.Conv2d)
+    assert final.bias is not None
+    final.bias.data[2] = 50.0  # all of it looks like sky
+    for log_depth, sky in ((1.0, False), (4.0, True)):
+        ours.head.shape_probe.weight.data.zero_()
+        ours.head.scale_probe.weight.data.zero_()
+        ours.head.scale_probe.bias.data.fill_(log_depth)
+        ours.head.shape_probe.bias.data.zero_()
+        final.weight.data[0] = 0
+        assert (ours(torch.rand(60, 80, 3), 70.0).far == sky).all()
+
+
+def test_depth_steps_are_where_the_photo_has_them(ours: CosmoramaEstimator, monkeypatch) -> None:
+    """A coarse answer whose step is soft and a few pixels off comes out steep and in its place."""
+    image = torch.full((120, 160, 3), 0.2)
+    image[:, 83:] = 0.8
+    ramp = torch.linspace(-1, 1, 40).mul(25).sigmoid()[None].expand(30, 40)
+    answer = HeadOutput(ramp, torch.zeros(30, 40), torch.full((30, 40), -5.0))
+    coarse = torch.nn.functional.interpolate(image.permute(2, 0, 1)[None], (30, 40), mode="area")[0]
+    monkeypatch.setattr(ours, "_predict", lambda _: (answer, coarse.permute(1, 2, 0)))
+    row = ours(image, 100.0).depth_m[60]
+    assert row[84] / row[81] > 1.8
 
 
 def test_token_grid_keeps_aspect_and_count() -> None:
