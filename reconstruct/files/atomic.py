@@ -29,12 +29,12 @@ def atomic_write(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; a file was to be written there")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already; it is only replaced with --force (overwrite=True)")
+    _check_free(path, overwrite)
     made = _make_parents(path)
     temporary = _beside(path)
     try:
         yield temporary
+        _check_free(path, overwrite)  # writing may have taken a while
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
@@ -61,8 +61,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; a folder was to be made there")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already; it is only replaced with --force (overwrite=True)")
+    _check_free(path, overwrite)
     made = _make_parents(path)
     temporary = _beside(path)
     try:
@@ -75,6 +74,11 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         if isinstance(error, OSError):
             raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
         raise
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already; it is only replaced with --force (overwrite=True)")
 
 
 def _beside(path: Path) -> Path:

@@ -47,6 +47,18 @@ def test_existing_file_is_kept_unless_asked(tmp_path):
     assert target.read_text() == "after"
 
 
+def test_file_that_appears_meanwhile_is_kept(tmp_path):
+    target = tmp_path / "a.ply"
+    with (
+        pytest.raises(InputError, match="exists already"),
+        atomic_write(target, overwrite=False) as temporary,
+    ):
+        temporary.write_text("after")
+        target.write_text("before")
+    assert names(tmp_path) == ["a.ply"]
+    assert target.read_text() == "before"
+
+
 def test_a_folder_is_no_file_and_the_other_way_round(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a folder"), atomic_write(tmp_path):
