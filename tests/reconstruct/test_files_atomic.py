@@ -47,16 +47,17 @@ def test_existing_file_is_kept_unless_asked(tmp_path):
     assert target.read_text() == "after"
 
 
-def test_file_that_appears_meanwhile_is_kept(tmp_path):
-    target = tmp_path / "a.ply"
-    with (
-        pytest.raises(InputError, match="exists already"),
-        atomic_write(target, overwrite=False) as temporary,
-    ):
+def write_while_another_appears(target):
+    with atomic_write(target, overwrite=False) as temporary:
         temporary.write_text("after")
         target.write_text("before")
+
+
+def test_file_that_appears_meanwhile_is_kept(tmp_path):
+    with pytest.raises(InputError, match="exists already"):
+        write_while_another_appears(tmp_path / "a.ply")
     assert names(tmp_path) == ["a.ply"]
-    assert target.read_text() == "before"
+    assert (tmp_path / "a.ply").read_text() == "before"
 
 
 def test_a_folder_is_no_file_and_the_other_way_round(tmp_path):
