@@ -32,6 +32,8 @@ class PrepareViews:
     """Choices of given views per scene, of other cameras per photo."""
     features: bool = False
     """Also store DINOv2's features, for `train views --repa`."""
+    part: tuple[int, int] = (0, 1)
+    """I N: take every N-th scene or photo from the I-th on, so that N processes share the work."""
     threads: int | None = None
     """CPU threads; default all."""
     seed: int = 0
@@ -51,12 +53,14 @@ class PrepareViews:
             torch.set_num_threads(self.threads)
         codec = codec_from_file(self.codec) if self.codec else load_codec()
         width, height = self.size
+        prefix = f"{self.prefix}-{self.part[0]}" if self.part[1] > 1 else self.prefix
         if self.world is not None:
             from ..world import WorldDataset
 
-            scenes = world_scenes(WorldDataset(self.world), views=self.views, width=width, height=height)
+            world = WorldDataset(self.world)
+            scenes = world_scenes(world, views=self.views, width=width, height=height, part=self.part)
             write_scenes(
-                scenes, codec, self.out, prefix=f"scenes-{self.prefix}", variants=self.variants,
+                scenes, codec, self.out, prefix=f"scenes-{prefix}", variants=self.variants,
                 features=self.features, seed=self.seed, on_progress=_print,
             )  # fmt: skip
         if self.photos is not None:
@@ -64,9 +68,10 @@ class PrepareViews:
 
             estimator = load_depth_estimator(self.depth_model)
             paths = sorted(p for p in self.photos.rglob("*") if p.suffix.lower() in SUFFIXES)
+            paths = paths[self.part[0] :: self.part[1]]
             write_photos(
                 paths, lambda image, focal_px: estimator(image, focal_px).depth_m, codec, self.out,
-                width=width, height=height, prefix=f"photos-{self.prefix}", variants=self.variants,
+                width=width, height=height, prefix=f"photos-{prefix}", variants=self.variants,
                 features=self.features, seed=self.seed, on_progress=_print,
             )  # fmt: skip
 

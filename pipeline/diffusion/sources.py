@@ -33,7 +33,12 @@ TRAIN, HELD_OUT = "train", "held_out"
 
 
 def world_scenes(
-    world: WorldDataset, *, views: int = 8, width: int = 128, height: int = 128
+    world: WorldDataset,
+    *,
+    views: int = 8,
+    width: int = 128,
+    height: int = 128,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[PosedViews]:
     """Groups of views from the synthetic world: the frames of one shot, evenly spaced, sky at ``FAR_DEPTH_M``.
 
@@ -44,8 +49,9 @@ def world_scenes(
         views: per group.
         width: of the pictures, cut from the middle and shrunk.
         height: of the pictures.
+        part: (i, n) takes every n-th scene from the i-th on, for n processes that share the work.
     """
-    for number, scene in sorted(world.scenes.items()):
+    for number, scene in sorted(world.scenes.items())[part[0] :: part[1]]:
         shots = [entry["shot"] for entry in scene["frames"]]
         for shot in sorted(set(shots)):
             frames = [i for i, s in enumerate(shots) if s == shot]
