@@ -106,7 +106,7 @@ class LivePanel:
     def done(self, message: str) -> None:
         """Nothing is being made any more."""
         self._now = None
-        self._text.content = f"**{message}**"
+        self._folder.label, self._text.content = "Made", message
         self._bar.visible = self._cancel.visible = False
         for picture in self._pictures.values():
             picture.visible = False
