@@ -23,8 +23,8 @@ class Make:
     inputs: tyro.conf.Positional[tuple[Path, ...]]
     """One photo; none with --text."""
     text: str | None = None
-    """What the photo shows, for generators that read text; without a photo, the room to imagine (experimental: the
-    bundled model knows synthetic rooms only, and those blurred)."""
+    """What the photo shows, for generators that read text; without a photo, the room to imagine (an experiment: the
+    bundled weights know synthetic rooms only and give no more than a grey blur of one)."""
     generator: Literal["inpaint", "views", "sana"] | None = None
     """What fills that which the photo does not show. inpaint: smooth filling, nothing learned (default). views: the
     bundled diffusion model (default without a photo). sana: a large world model, for a GPU and a model hub."""
