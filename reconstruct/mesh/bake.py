@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .depth_maps import DepthMap
-from .mesh import Mesh, open3d_from_mesh
+from .mesh import Mesh, open3d_from_mesh, tensor_from_numpy
 from .paint import Painter, spread
 
 MARGIN_PX = 3.0
@@ -43,18 +43,17 @@ def textured(
         size: texels.
         on_progress: called as (done, total).
     """
-    import open3d as o3d
 
     assert mesh.uvs is not None
     assert mesh.normals is not None
     assert mesh.colors is not None
     made = open3d_from_mesh(mesh)
-    made.triangle["texture_uvs"] = o3d.core.Tensor(
+    made.triangle["texture_uvs"] = tensor_from_numpy(
         np.ascontiguousarray(mesh.uvs * [1, -1] + [0, 1], np.float32)
     )
-    made.vertex["normals"] = o3d.core.Tensor(np.ascontiguousarray(mesh.normals))
-    made.vertex["colors"] = o3d.core.Tensor(mesh.colors.astype(np.float32) / 255)
-    made.vertex["inside"] = o3d.core.Tensor(np.ones((len(mesh.vertices), 1), np.float32))
+    made.vertex["normals"] = tensor_from_numpy(np.ascontiguousarray(mesh.normals))
+    made.vertex["colors"] = tensor_from_numpy(mesh.colors.astype(np.float32) / 255)
+    made.vertex["inside"] = tensor_from_numpy(np.ones((len(mesh.vertices), 1), np.float32))
     names = {"positions", "normals", "colors", "inside"}
     baked = made.bake_vertex_attr_textures(size, names, margin=MARGIN_PX, fill=0.0, update_material=False)
     maps = {name: baked[name].numpy() for name in names}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
@@ -91,9 +93,8 @@ def simplified(mesh: Mesh, faces: int) -> Mesh:
         return mesh
     import fast_simplification
 
-    vertices, triangles = fast_simplification.simplify(
-        mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32), target_count=faces, agg=5
-    )
+    simplify: Any = fast_simplification.simplify
+    vertices, triangles = simplify(mesh.vertices, mesh.faces, target_count=faces, agg=5)
     return manifold(Mesh(np.asarray(vertices, np.float32), np.asarray(triangles, np.int32)))
 
 
@@ -136,7 +137,7 @@ def _edges_used_once_each_way(faces: Int[np.ndarray, "f 3"]) -> Bool[np.ndarray,
     key = starts * (int(faces.max(initial=0)) + 1) + ends
     first = np.zeros(len(key), bool)
     first[np.unique(key, return_index=True)[1]] = True
-    return first.reshape(-1, 3).all(1)
+    return np.asarray(first.reshape(-1, 3).all(1))
 
 
 def _split_touching(

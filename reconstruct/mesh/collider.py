@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from .mesh import Mesh, mesh_from_open3d, vertex_normals
+from .mesh import Mesh, mesh_from_open3d, tensor_from_numpy, vertex_normals
 
 THINNEST = 0.002
 """Flat parts are made this thick, relative to the size of the mesh: a hull needs a volume."""
@@ -91,7 +91,7 @@ def _hull(points: Float[np.ndarray, "n 3"], thinnest: float) -> Mesh:
     corners = np.array([[-1, -1, -1], [1, -1, 1], [-1, 1, 1], [1, 1, -1]]) * (0.5 * thinnest)
     outer = _outermost(np.asarray(points, np.float32))
     thick = (outer[:, None] + corners).reshape(-1, 3).astype(np.float32)
-    made = o3d.t.geometry.PointCloud(o3d.core.Tensor(thick)).compute_convex_hull()
+    made = o3d.t.geometry.PointCloud(tensor_from_numpy(thick)).compute_convex_hull()
     hull = mesh_from_open3d(made)
     outward = ((hull.corners.mean(1) - hull.vertices.mean(0)) * hull.face_normals).sum(1) > 0
     faces = np.where(outward[:, None], hull.faces, hull.faces[:, ::-1]).astype(np.int32)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..errors import InputError
 from .depth_maps import DepthMap
-from .mesh import Mesh, mesh_from_open3d
+from .mesh import Mesh, mesh_from_open3d, tensor_from_numpy
 
 BLOCK = 8
 """Voxels along the side of a block; only blocks near a surface exist."""
@@ -68,7 +69,7 @@ def fuse(
     for index, frame in enumerate(frames):
         seen = frame.sees(centres, reach)
         if seen.any():
-            some = blocks[o3d.core.Tensor(seen)]
+            some = blocks[tensor_from_numpy(seen)]
             grid.integrate(some, frame.image, frame.intrinsics, frame.extrinsics, 1.0, frame.far, TRUNCATION)
         if on_progress:
             on_progress(index + 1, len(frames))
@@ -87,9 +88,9 @@ class _Frame:
         self.camera = depth_map.camera
         intrinsics = depth_map.camera.intrinsics[0].double().numpy().copy()
         intrinsics[:2, 2] -= 0.5
-        self.image = o3d.t.geometry.Image(o3d.core.Tensor(np.ascontiguousarray(depth.numpy())))
-        self.intrinsics = o3d.core.Tensor(intrinsics)
-        self.extrinsics = o3d.core.Tensor(depth_map.camera.cam_from_world[0].double().numpy())
+        self.image = o3d.t.geometry.Image(tensor_from_numpy(np.ascontiguousarray(depth.numpy())))
+        self.intrinsics = tensor_from_numpy(intrinsics)
+        self.extrinsics = tensor_from_numpy(depth_map.camera.cam_from_world[0].double().numpy())
 
     def sees(self, centres: np.ndarray, reach: float) -> np.ndarray:
         """Which balls around centres may be in view, before the farthest surface."""
@@ -106,12 +107,12 @@ class _Frame:
         return seen
 
 
-def _allocated(frames: Sequence[_Frame], voxel: float, max_blocks: int):
+def _allocated(frames: Sequence[_Frame], voxel: float, max_blocks: int) -> Any:
     """A grid with all blocks near a surface that any frame shows, or None if they are too many."""
     import open3d as o3d
 
     core = o3d.core
-    make = o3d.t.geometry.VoxelBlockGrid
+    make: Any = o3d.t.geometry.VoxelBlockGrid
     grid = make(("tsdf", "weight"), (core.float32, core.float32), ((1), (1)), voxel, BLOCK, max_blocks // 8)
     for frame in frames:
         found = grid.compute_unique_block_coordinates(

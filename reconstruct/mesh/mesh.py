@@ -65,9 +65,16 @@ def open3d_from_mesh(mesh: Mesh) -> Any:
     import open3d as o3d
 
     made = o3d.t.geometry.TriangleMesh()
-    made.vertex.positions = o3d.core.Tensor(np.ascontiguousarray(mesh.vertices, dtype=np.float32))
-    made.triangle.indices = o3d.core.Tensor(np.ascontiguousarray(mesh.faces, dtype=np.int64))
+    made.vertex.positions = tensor_from_numpy(mesh.vertices.astype(np.float32))
+    made.triangle.indices = tensor_from_numpy(mesh.faces.astype(np.int64))
     return made
+
+
+def tensor_from_numpy(array: Any) -> Any:
+    """An ``open3d.core.Tensor`` of the array's type."""
+    import open3d as o3d
+
+    return o3d.core.Tensor(np.ascontiguousarray(array))
 
 
 def kept_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from .mesh import Mesh
 
+_RGB = ("red", "green", "blue")
+
 
 def write_obj(
     path: Path, meshes: Sequence[Mesh], names: Sequence[str], *, comment: str, material: str
@@ -71,15 +73,13 @@ def write_ply(path: Path, mesh: Mesh, *, comment: str) -> None:
     """Binary, with normals and vertex colours."""
     kinds = [(name, "<f4") for name in ("x", "y", "z")]
     kinds += [(name, "<f4") for name in ("nx", "ny", "nz")] if mesh.normals is not None else []
-    kinds += [(name, "u1") for name in ("red", "green", "blue")] if mesh.colors is not None else []
+    kinds += [(name, "u1") for name in _RGB] if mesh.colors is not None else []
     rows = np.empty(len(mesh.vertices), kinds)
-    for names, values in (
-        (("x", "y", "z"), mesh.vertices),
-        (("nx", "ny", "nz"), mesh.normals),
-        (("red", "green", "blue"), mesh.colors),
-    ):
-        for k, name in enumerate(names if values is not None else ()):
-            rows[name] = values[:, k]
+    columns = (("x", "y", "z"), mesh.vertices), (("nx", "ny", "nz"), mesh.normals), (_RGB, mesh.colors)
+    for names, values in columns:
+        if values is not None:
+            for k, name in enumerate(names):
+                rows[name] = values[:, k]
     faces = np.empty(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3)])
     faces["count"], faces["corners"] = 3, mesh.faces
     types = {"<f4": "float", "u1": "uchar"}

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cameras import Cameras
-from .mesh import Mesh, open3d_from_mesh
+from .mesh import Mesh, open3d_from_mesh, tensor_from_numpy
 
 _CLAY = 0.82
 
@@ -31,11 +31,10 @@ def cast(scene: Any, camera: Cameras) -> dict[str, np.ndarray]:
         ``depth`` [h, w] z, 0 for nothing; ``face`` [h, w] int64, -1 for nothing; ``uv`` [h, w, 2] barycentric
         coordinates of the face's second and third corner.
     """
-    import open3d as o3d
 
     origins, directions = camera.rays()
     rays = torch.cat([origins[0], directions[0]], dim=-1).contiguous().numpy()
-    hit = scene.cast_rays(o3d.core.Tensor(rays))
+    hit = scene.cast_rays(tensor_from_numpy(rays))
     depth = hit["t_hit"].numpy()
     there = np.isfinite(depth)
     face = np.where(there, hit["primitive_ids"].numpy().astype(np.int64), -1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .clean import connected_parts, fill_holes, manifold, rims, simplified
-from .mesh import Mesh, kept_faces, mesh_from_open3d
+from .mesh import Mesh, kept_faces, mesh_from_open3d, tensor_from_numpy
 
 _DEPTH = 8
 _SHELL = 192
@@ -81,8 +81,8 @@ def _shell(mesh: Mesh) -> Mesh:
     scene, slabs = ray_scene(mesh), []
     for x in axes[0]:
         grid = np.stack(np.meshgrid([x], axes[1], axes[2], indexing="ij"), axis=-1).astype(np.float32)
-        slabs.append(scene.compute_distance(o3d.core.Tensor(grid)).numpy())
-    field = o3d.core.Tensor(np.ascontiguousarray(np.concatenate(slabs).transpose(2, 1, 0)))
+        slabs.append(scene.compute_distance(tensor_from_numpy(grid)).numpy())
+    field = tensor_from_numpy(np.ascontiguousarray(np.concatenate(slabs).transpose(2, 1, 0)))
     made = mesh_from_open3d(o3d.t.geometry.TriangleMesh.create_isosurfaces(field, [1.5 * voxel]))
     outwards = made.faces[:, ::-1]
     return manifold(Mesh((made.vertices * voxel + low).astype(np.float32), np.ascontiguousarray(outwards)))
