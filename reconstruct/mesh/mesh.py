@@ -74,7 +74,8 @@ def tensor_from_numpy(array: Any) -> Any:
     """An ``open3d.core.Tensor`` of the array's type."""
     import open3d as o3d
 
-    return o3d.core.Tensor(np.ascontiguousarray(array))
+    values: Any = np.ascontiguousarray(array)
+    return o3d.core.Tensor(values)
 
 
 def kept_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
