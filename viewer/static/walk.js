@@ -231,7 +231,7 @@
   }, true);
   addEventListener("blur", () => { keyed.clear(); shift = false; });
   addEventListener("wheel", (e) => {
-    if (!config || !walking() || e.target !== viser()?.canvas) return;
+    if (!config?.pivot || !walking() || e.target !== viser()?.canvas) return;
     e.preventDefault();
     e.stopImmediatePropagation();
     const controls = viser().cameraControl;
