@@ -177,6 +177,7 @@ class Viewer:
         build_panels(session)
         for panel in self.extra_panels:
             panel(session)
+        session.survey_ground()  # last: the first picture and the panel matter more
 
     def _farewell(self, client: ClientHandle) -> None:
         with self._lock:

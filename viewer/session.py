@@ -83,7 +83,6 @@ class Session:
         self._fit_window()
         self.refresh()
         self.frustums.show(self.scene.views)
-        self.survey_ground()
 
     def refresh(self) -> None:
         """Show the current scene at the current time."""
