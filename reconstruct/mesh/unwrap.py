@@ -29,14 +29,17 @@ def unwrapped(mesh: Mesh, size: int) -> Mesh | None:
     """
     if len(mesh.faces) < _MIN_FACES:
         return None
+    import open3d as o3d
+
     made = open3d_from_mesh(mesh)
     try:
-        made.compute_uvatlas(
-            size=size,
-            gutter=GUTTER_PX,
-            max_stretch=MAX_STRETCH,
-            parallel_partitions=max(1, len(mesh.faces) // FACES_AT_ONCE),
-        )
+        with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Error):  # it talks on stdout
+            made.compute_uvatlas(
+                size=size,
+                gutter=GUTTER_PX,
+                max_stretch=MAX_STRETCH,
+                parallel_partitions=max(1, len(mesh.faces) // FACES_AT_ONCE),
+            )
     except RuntimeError as error:
         log.warning("the surface could not be laid out flat (%s)", str(error).splitlines()[0][:200])
         return None
