@@ -321,3 +321,31 @@ def test_gradients_only_where_required():
     assert not rasterize(gaussians.detach(), cameras).color.requires_grad
     with torch.no_grad():
         assert not rasterize(gaussians, cameras).color.requires_grad
+
+
+def test_splats_behind_the_last_one_looked_at_do_not_matter():
+    """What lies in a batch's memory from the tile before must not reach the next tile's gradients."""
+    half = 40
+    generator = torch.Generator().manual_seed(0)
+    z = torch.cat([4 + torch.rand(half, generator=generator), -4 - torch.rand(half, generator=generator)])
+    faint_and_glaring = torch.arange(2 * half) < half
+    parameters = {
+        "means": torch.stack([torch.zeros(2 * half), torch.zeros(2 * half), z], dim=-1),
+        "quats": torch.tensor([1.0, 0, 0, 0]).repeat(2 * half, 1),
+        "log_scales": torch.full((2 * half, 3), 3.0),
+        "opacity_logits": torch.where(faint_and_glaring, -4.0, 9.0),
+        "sh": torch.where(faint_and_glaring, 3e38, 0.5)[:, None, None].repeat(1, 1, 3),
+    }
+    parameters = {name: value.requires_grad_() for name, value in parameters.items()}
+    there_and_back = torch.stack([torch.eye(4), torch.diag(torch.tensor([-1.0, 1, -1, 1]))])
+    cameras = Cameras(there_and_back, pinhole_intrinsics(16.0, 16, 16).repeat(2, 1, 1), 16, 16)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)  # so that the second camera's tile follows the first one's
+        color = rasterize(Gaussians(**parameters), cameras).color
+        (color[1] * 10).sum().backward()
+    finally:
+        torch.set_num_threads(threads)
+    for name, value in parameters.items():
+        assert value.grad is not None
+        assert value.grad.isfinite().all(), name

@@ -133,16 +133,19 @@ def blend_tile_backward(
     for batch in range((looked_at + BATCH - 1) // BATCH, 0, -1):
         begin = (batch - 1) * BATCH
         end = min(begin + BATCH, looked_at)
-        gather_batch(all_records, splats, begin, end, records)
+        n_words = np.uintp((end - begin + WORD - 1) // WORD)
+        listed = min(
+            begin + np.int64(n_words) * WORD, len(splats)
+        )  # all that the words may name, looked at or not
+        gather_batch(all_records, splats, begin, listed, records)
         sums[:] = 0
         feature_sums[:] = 0
         first_word = np.uintp(begin // WORD * BLOCKS)
-        n_words = np.uintp((end - begin + WORD - 1) // WORD)
         for block in range(BLOCKS):
             x, y = lane_pixels(tile_x, tile_y, block)
             blend_block_backward(
                 records, words, first_word + np.uintp(block), n_words, np.uintp(begin), x, y, state, gradients,
-                np.uintp(block * LANES), features, splats[begin:end], first_splat, sums, feature_sums,
+                np.uintp(block * LANES), features, splats[begin:listed], first_splat, sums, feature_sums,
             )  # fmt: skip
         for position in range(np.uintp(end - begin)):
             slot = np.uintp(slots[np.uintp(begin) + position])
