@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from .head import HeadOutput
 
-
 SKY_LOG_DEPTH = math.log(40.0)
 """Canonical; the least that sky may get."""
 
