@@ -74,8 +74,8 @@ def tensor_from_numpy(array: Any) -> Any:
     """An ``open3d.core.Tensor`` of the array's type."""
     import open3d as o3d
 
-    values: Any = np.ascontiguousarray(array)
-    return o3d.core.Tensor(values)
+    core: Any = o3d.core
+    return core.Tensor(np.ascontiguousarray(array))
 
 
 def kept_faces(mesh: Mesh, keep: np.ndarray) -> Mesh:
