@@ -13,7 +13,7 @@ class BenchRasterize:
 
     threads: int = 2
     """Threads to use."""
-    repeats: int = 7
+    repeats: int = 15
     """Of every measurement; the fastest counts."""
     scaling: bool = True
     """Also measure over splats (10k to 1M) and pixels (128 to 1024 a side)."""

@@ -56,7 +56,7 @@ def random_scene(
 
 
 def benchmark(
-    *, repeats: int = 7, scaling: bool = True, on_progress: Callable[..., None] | None = None
+    *, repeats: int = 15, scaling: bool = True, on_progress: Callable[..., None] | None = None
 ) -> dict[str, Any]:
     """Measure everything; times are medians over the repeats.
 
@@ -138,7 +138,7 @@ def _blend_backward(
     forward: Forward, images: Images, features: np.ndarray, of_images: tuple[np.ndarray, ...]
 ) -> None:
     lists, (height, width) = forward.lists, images.alpha.shape[1:]
-    sums = np.zeros(len(lists.splats) * SUMS, np.float32)
+    sums = np.empty(len(lists.splats) * SUMS, np.float32)
     run_parallel(
         blend_backward, forward.records.reshape(-1), lists.offsets, lists.splats, lists.slots, len(features), features,
         lists.columns, lists.rows, width, height, forward.kept, forward.words, *(i.reshape(-1) for i in of_images),
@@ -165,21 +165,26 @@ def _step_ms(width: int, height: int, n: int, repeats: int) -> float:
 
 
 def _over_threads(repeats: int) -> dict[str, dict[str, float]]:
-    """Blending, and whole calls forward and backward, by number of threads."""
+    """Blending, and whole calls forward and backward, by number of threads; measured in turns, as machines drift."""
     width, height, n = CASES["512_60k"]
-    before, results = torch.get_num_threads(), {}
+    before = torch.get_num_threads()
+    cases: dict[int, list[dict[str, Any]]] = {threads: [] for threads in sorted({1, 2, before})}
     try:
-        for threads in sorted({1, 2, before}):
-            torch.set_num_threads(threads)
-            case = _case(width, height, n, repeats)
-            blend_ms = case["ns_per_pair_forward_backward"] * case["pairs"] / 1e6
-            results[str(threads)] = {
-                "blend_ms": blend_ms,
-                "call_ms": case["forward_ms"] + case["backward_ms"],
-            }
+        for _ in range(repeats):
+            for threads, measured in cases.items():
+                torch.set_num_threads(threads)
+                measured.append(_case(width, height, n, 3))
     finally:
         torch.set_num_threads(before)
-    return results
+    return {
+        str(threads): {
+            "blend_ms": statistics.median(
+                case["ns_per_pair_forward_backward"] * case["pairs"] / 1e6 for case in measured
+            ),
+            "call_ms": statistics.median(case["forward_ms"] + case["backward_ms"] for case in measured),
+        }
+        for threads, measured in cases.items()
+    }
 
 
 def _median_ms(function: Callable[[], Any], repeats: int) -> float:

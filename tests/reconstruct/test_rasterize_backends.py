@@ -86,7 +86,7 @@ from cosmorama.reconstruct.gaussians import gaussians_from_points
 from cosmorama.reconstruct.rasterize import rasterize
 from cosmorama.reconstruct.rasterize.cpu import blend, projection, tiles
 import cosmorama.reconstruct.rasterize.cpu.autograd
-kernels = [projection.project, tiles.count_pairs, tiles.append_pairs, tiles.sort_by_depth, blend.blend]
+kernels = [projection.project, tiles.count_pairs, tiles.append_pairs, tiles.sort_tiles, blend.blend]
 assert not any(kernel.signatures for kernel in kernels), "importing compiles"
 splats = gaussians_from_points(torch.rand(5, 3) + torch.tensor([0, 0, 1]), torch.rand(5, 3), torch.ones(5))
 rasterize(splats, Cameras(torch.eye(4)[None], pinhole_intrinsics(9, 9, 9)[None], 9, 9))

@@ -198,16 +198,16 @@ def run_backward(
     n, c, lists = len(features), len(world_from_cam), forward.lists
     pairs, n_features = len(lists.splats), features.shape[1]
     pair_sums, pair_feature_sums = (
-        np.zeros((pairs, SUMS), np.float32),
-        np.zeros((pairs, n_features), np.float32),
+        np.empty((pairs, SUMS), np.float32),
+        np.empty((pairs, n_features), np.float32),
     )
     run_parallel(
         blend_backward, forward.records.reshape(-1), lists.offsets, lists.splats, lists.slots, n, features,
         lists.columns, lists.rows, settings.width, settings.height, forward.kept, forward.words,
         *(image.reshape(-1) for image in of_images), pair_sums.reshape(-1), pair_feature_sums.reshape(-1),
     )  # fmt: skip
-    of_parameters = [np.zeros(parameter.shape, np.float32) for parameter in parameters]
-    of_features, of_means2d = np.zeros(features.shape, np.float32), np.empty((c, n, 2), np.float32)
+    of_parameters = [np.empty(parameter.shape, np.float32) for parameter in parameters]
+    of_features, of_means2d = np.empty(features.shape, np.float32), np.empty((c, n, 2), np.float32)
     of_means2d_abs = np.empty((c if settings.absgrad else 0, n, 2), np.float32)
     of_poses = np.zeros((-(-n // CHUNK), c, POSE))
     run_parallel(

@@ -156,6 +156,12 @@ def blend_tile_backward(
                 for lane in range(np.uintp(LANES)):
                     total += feature_sums[(position * n_features + f) * np.uintp(LANES) + lane]
                 pair_feature_sums[slot * n_features + f] = total
+    for pair in range(looked_at, len(splats)):
+        slot = np.uintp(slots[pair])
+        for k in range(np.uintp(SUMS)):
+            pair_sums[slot * np.uintp(SUMS) + k] = 0
+        for f in range(n_features):
+            pair_feature_sums[slot * n_features + f] = 0
 
 
 @kernel
@@ -163,10 +169,7 @@ def blend_backward(
     counter, records, offsets, splats, slots, n, features, columns, rows, width, height, kept, words,
     color, alpha, depth, blended, pair_sums, pair_feature_sums,
 ):  # fmt: skip
-    """Fill the sums of every pair, by slot, from the gradients of the images (flat).
-
-    ``pair_sums`` and ``pair_feature_sums`` are zero at first; pairs that no pixel looked at are left so.
-    """
+    """Fill the sums of every pair, by slot, from the gradients of the images (flat)."""
     n_features = features.shape[1]
     images = (color, alpha, depth, blended, np.uintp(n_features))
     state = np.empty(KEPT, np.float32)

@@ -175,7 +175,7 @@ def project_backward(
 ):  # fmt: skip
     """Write the gradients of every splat, and those of the poses per piece of work (``g_poses`` [pieces, c, POSE]).
 
-    All but ``g_means2d`` and ``g_means2d_abs`` [c, n, 2] are zero at first; these two may be empty.
+    ``g_poses`` are zero at first; ``g_means2d`` and ``g_means2d_abs`` [c, n, 2] may be empty.
     """
     n = len(means)
     total, basis, projected = np.empty(SUMS), np.empty(16), np.empty(16)
@@ -189,6 +189,10 @@ def project_backward(
             opacity = 1 / (1 + math.exp(-opacity_logits[i]))
             for k in range(9):
                 m[k] = rotation[k] * scales[k % 3]
+            g_means[i] = 0
+            g_log_scales[i] = 0
+            g_sh[i] = 0
+            g_features[i] = 0
             g_m[:] = 0
             g_own_opacity = 0.0
             for c in range(len(cameras)):

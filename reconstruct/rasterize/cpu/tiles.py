@@ -1,9 +1,10 @@
 """Which splats touch which tiles, front to back.
 
-The splats of a camera are sorted by depth once; walking them in that order and appending each to the tiles it
-touches leaves every tile's list sorted. A splat touches a tile if its ellipse of alpha >= MIN_ALPHA, cut to the
-tile's rows of pixel centres, reaches one of the tile's columns (exact, as in Speedy-Splat's AccuTile, Hanson et al.
-2025, but for pixel centres).
+Pieces of the splats are walked twice: to count the pairs of each tile, and to write each pair to its tile's part of one
+list. Each tile's part is then sorted by depth, in the order of the splats where depths are equal, so the lists do not
+depend on how the work was cut. A splat touches a tile if its ellipse of alpha >= MIN_ALPHA, cut to the tile's rows of
+pixel centres, reaches one of the tile's columns (exact, as in Speedy-Splat's AccuTile, Hanson et al. 2025, but for
+pixel centres).
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from .parallel import kernel, run_parallel
-from .projection import CHUNK, DEPTH, HALF_WIDTH, REACH_X, REACH_Y, RECORD, RIGHTMOST, SHEAR, X, Y
+from .projection import DEPTH, HALF_WIDTH, REACH_X, REACH_Y, RECORD, RIGHTMOST, SHEAR, X, Y
 from .simd import fetch_add
 
 TILE = 16
 """Pixels along a tile's side."""
 PIECES = 16
-"""Parts into which the sorted splats are cut to be appended in parallel."""
+"""Parts into which the splats are cut, in all cameras together, to be counted and appended in parallel."""
+FEW = 24
+"""Pairs that are sorted by insertion; more are sorted by digits."""
 SLACK = 1e-3
 """Pixels by which ellipses are enlarged, so that rounding never loses a pixel that the blending would draw."""
 
@@ -51,77 +54,22 @@ def build_tile_lists(records: np.ndarray, radii: np.ndarray, width: int, height:
     """
     cameras, n = records.shape[:2]
     columns, rows = -(-width // TILE), -(-height // TILE)
-    order, ends = sort_by_depth(records, radii)
-    camera_of_piece, starts = _pieces(ends)
-    records, tiles = records.reshape(cameras * n, RECORD), columns * rows
-    counts = np.zeros((len(starts) - 1, tiles), np.int32)
+    tiles = columns * rows
+    records, radii = records.reshape(cameras * n, RECORD), radii.reshape(cameras * n, 2)
+    counts = np.zeros((cameras * max(1, PIECES // cameras), tiles), np.int32)
     slot_offsets = np.zeros(cameras * n + 1, np.int64)
-    boxes = np.empty((cameras * n, 4), np.int32)
-    run_parallel(bound_tiles, records, radii.reshape(cameras * n, 2), width, height, boxes)
-    run_parallel(count_pairs, records, order, starts, width, columns, boxes, counts, slot_offsets)
+    run_parallel(count_pairs, records, radii, cameras, width, height, columns, counts, slot_offsets)
     np.cumsum(slot_offsets, out=slot_offsets)
     pairs = int(slot_offsets[-1])
-    offsets = np.zeros(cameras * tiles + 1, np.int64)
-    place_pieces(counts, camera_of_piece, offsets)
-    splats, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
+    offsets = np.empty(cameras * tiles + 1, np.int64)
+    place_pieces(counts, cameras, offsets)
+    keys, owners = np.empty(pairs, np.uint64), np.empty(pairs, np.int32)
     run_parallel(
-        append_pairs, records, order, starts, width, columns, boxes, counts, slot_offsets, splats, slots
+        append_pairs, records, radii, cameras, width, height, columns, counts, slot_offsets, keys, owners
     )
+    splats, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
+    run_parallel(sort_tiles, offsets, keys, owners, splats, slots)
     return TileLists(offsets, splats, slots, slot_offsets, columns, rows)
-
-
-def _pieces(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut each camera's part of the order into equal pieces: the camera of each, and where they begin."""
-    begins = np.concatenate([[0], ends[:-1]])
-    per_camera = max(1, PIECES // max(1, len(ends)))
-    starts = [np.linspace(b, e, per_camera + 1).astype(np.int64)[:-1] for b, e in zip(begins, ends)]
-    return np.repeat(np.arange(len(ends)), per_camera), np.concatenate([*starts, ends[-1:]])
-
-
-@kernel
-def sort_by_depth(records, radii):
-    """Indices of seen splats, by camera, depth and index; and where each camera's part ends.
-
-    A radix sort on the bits of the depths, which are positive floats and so in the order of their bits.
-    """
-    cameras, n = records.shape[:2]
-    digits, passes = 2048, 3
-    seen = 0
-    for c in range(cameras):
-        for i in range(n):
-            seen += radii[c, i, 0] > 0
-    ends = np.empty(cameras, np.int64)
-    order, keys = np.empty(seen, np.int32), np.empty(seen, np.uint32)
-    next_order, next_keys = np.empty(seen, np.int32), np.empty(seen, np.uint32)
-    end = 0
-    for c in range(cameras):
-        for i in range(n):
-            if radii[c, i, 0] > 0:
-                order[end] = c * n + i
-                keys[end] = np.float32(records[c, i, DEPTH]).view(np.uint32)
-                end += 1
-        ends[c] = end
-    position = np.empty(digits + 1, np.int64)
-    for p in range(passes):
-        shift = np.uint32(11 * p)
-        begin = 0
-        for c in range(cameras):
-            position[:] = 0
-            for j in range(begin, ends[c]):
-                position[((keys[j] >> shift) & np.uint32(2047)) + 1] += 1
-            position[0] = begin
-            for digit in range(digits):
-                position[digit + 1] += position[digit]
-            for j in range(begin, ends[c]):
-                digit = (keys[j] >> shift) & np.uint32(2047)
-                target = position[digit]
-                position[digit] += 1
-                next_keys[target] = keys[j]
-                next_order[target] = order[j]
-            begin = ends[c]
-        order, next_order = next_order, order
-        keys, next_keys = next_keys, keys
-    return order, ends
 
 
 @kernel
@@ -148,41 +96,34 @@ def tile_columns(records, i, row, width):
 
 
 @kernel
-def bound_tiles(counter, records, radii, width, height, boxes):
-    """The tiles of each seen splat's bounding box: first and end row, first and end column."""
-    n = len(boxes)
-    pieces = (n + CHUNK - 1) // CHUNK
+def piece_of_splats(piece, pieces, cameras, n):
+    """First splat of a piece and one past its last; the pieces of a camera are of one size."""
+    per_camera = pieces // cameras
+    camera, part = piece // per_camera, piece % per_camera
+    return camera * n + part * n // per_camera, camera * n + (part + 1) * n // per_camera
+
+
+@kernel
+def tile_box(records, i, width, height):
+    """First and end row, first and end column of the tiles of a splat's bounding box; and whether it is one tile wide
+    or high, so that the splat touches all of it."""
+    x, y, reach_x, reach_y = records[i, X], records[i, Y], records[i, REACH_X], records[i, REACH_Y]
+    first_row, end_row = tile_span(y - reach_y, y + reach_y, height)
+    first, end = tile_span(x - reach_x, x + reach_x, width)
+    return first_row, end_row, first, end, end_row - first_row == 1 or end - first == 1
+
+
+@kernel
+def count_pairs(counter, records, radii, cameras, width, height, columns, counts, slot_offsets):
+    """Pairs of each tile in each piece of the splats; and of each splat, one place late, to be summed up."""
+    pieces, n = len(counts), len(records) // cameras
     piece = fetch_add(counter)
     while piece < pieces:
-        for i in range(piece * CHUNK, min(n, (piece + 1) * CHUNK)):
-            if radii[i, 0] > 0:
-                x, y, reach_x, reach_y = (
-                    records[i, X],
-                    records[i, Y],
-                    records[i, REACH_X],
-                    records[i, REACH_Y],
-                )
-                boxes[i, 0], boxes[i, 1] = tile_span(y - reach_y, y + reach_y, height)
-                boxes[i, 2], boxes[i, 3] = tile_span(x - reach_x, x + reach_x, width)
-        piece = fetch_add(counter)
-
-
-@kernel
-def spread_piece(counter, pieces):
-    """The next piece of work, such that pieces done at the same time are far apart and share no cache lines."""
-    k = fetch_add(counter)
-    return k // 2 + (k % 2) * ((pieces + 1) // 2) if k < pieces else pieces
-
-
-@kernel
-def count_pairs(counter, records, order, starts, width, columns, boxes, counts, slot_offsets):
-    """Pairs of each tile in each piece of the order; and of each splat, one place late, to be summed up."""
-    piece = spread_piece(counter, len(starts) - 1)
-    while piece < len(starts) - 1:
-        for j in range(starts[piece], starts[piece + 1]):
-            i = order[j]
-            first_row, end_row, first, end = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
-            is_line = end_row - first_row == 1 or end - first == 1
+        begin, end_splat = piece_of_splats(piece, pieces, cameras, n)
+        for i in range(begin, end_splat):
+            if radii[i, 0] == 0:
+                continue
+            first_row, end_row, first, end, is_line = tile_box(records, i, width, height)
             pairs = 0
             for row in range(first_row, end_row):
                 if not is_line:
@@ -191,48 +132,111 @@ def count_pairs(counter, records, order, starts, width, columns, boxes, counts, 
                     counts[piece, row * columns + column] += 1
                 pairs += end - first
             slot_offsets[i + 1] = pairs
-        piece = spread_piece(counter, len(starts) - 1)
+        piece = fetch_add(counter)
 
 
 @kernel
-def place_pieces(counts, camera_of_piece, offsets):
+def place_pieces(counts, cameras, offsets):
     """Turn counts into the places where each piece begins in each tile; and the tiles' offsets."""
     pieces, tiles = counts.shape
+    per_camera = pieces // cameras
     place = 0
-    first = 0
-    while first < pieces:
-        end = first
-        while end < pieces and camera_of_piece[end] == camera_of_piece[first]:
-            end += 1
+    for camera in range(cameras):
         for tile in range(tiles):
-            offsets[camera_of_piece[first] * tiles + tile] = place
-            for piece in range(first, end):
+            offsets[camera * tiles + tile] = place
+            for piece in range(camera * per_camera, (camera + 1) * per_camera):
                 count = counts[piece, tile]
                 counts[piece, tile] = place
                 place += count
-        first = end
-    offsets[len(offsets) - 1] = place
+    offsets[cameras * tiles] = place
 
 
 @kernel
 def append_pairs(
-    counter, records, order, starts, width, columns, boxes, counts, slot_offsets, splats, slots
+    counter, records, radii, cameras, width, height, columns, counts, slot_offsets, keys, owners
 ):  # fmt: skip
-    """Write each pair to its place; ``counts`` are the next free places."""
-    piece = spread_piece(counter, len(starts) - 1)
-    while piece < len(starts) - 1:
-        for j in range(starts[piece], starts[piece + 1]):
-            i = order[j]
+    """Write the key of each pair to its tile, and to its slot whose it is; ``counts`` are the next free places.
+
+    A key is the depth's bits (a positive float is in the order of its bits), then the slot.
+    """
+    pieces, n = len(counts), len(records) // cameras
+    piece = fetch_add(counter)
+    while piece < pieces:
+        begin, end_splat = piece_of_splats(piece, pieces, cameras, n)
+        for i in range(begin, end_splat):
+            if radii[i, 0] == 0:
+                continue
             slot = slot_offsets[i]
-            first_row, end_row, first, end = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
-            is_line = end_row - first_row == 1 or end - first == 1
+            depth = np.uint64(np.float32(records[i, DEPTH]).view(np.uint32)) << np.uint64(32)
+            first_row, end_row, first, end, is_line = tile_box(records, i, width, height)
             for row in range(first_row, end_row):
                 if not is_line:
                     first, end = tile_columns(records, i, row, width)
                 for column in range(first, end):
                     place = counts[piece, row * columns + column]
                     counts[piece, row * columns + column] = place + 1
-                    splats[place] = i
-                    slots[place] = slot
+                    keys[place] = depth | np.uint64(slot)
+                    owners[slot] = i
                     slot += 1
-        piece = spread_piece(counter, len(starts) - 1)
+        piece = fetch_add(counter)
+
+
+@kernel
+def sort_few(keys):
+    """Sort by insertion."""
+    for j in range(1, len(keys)):
+        key = keys[j]
+        k = j
+        while k > 0 and keys[k - 1] > key:
+            keys[k] = keys[k - 1]
+            k -= 1
+        keys[k] = key
+
+
+@kernel
+def sort_by_depth(keys, scratch, position):
+    """Sort keys whose slots ascend by their depths, digit by digit; digits that all share are passed over."""
+    n = len(keys)
+    differing = np.uint64(0)
+    for j in range(n):
+        differing |= keys[j] ^ keys[0]
+    moved = 0
+    for digit in range(4):
+        shift = np.uint64(32 + 8 * digit)
+        if (differing >> shift) & np.uint64(255) == 0:
+            continue
+        position[:] = 0
+        for j in range(n):
+            position[((keys[j] >> shift) & np.uint64(255)) + np.uint64(1)] += 1
+        for k in range(256):
+            position[k + 1] += position[k]
+        for j in range(n):
+            k = (keys[j] >> shift) & np.uint64(255)
+            scratch[position[k]] = keys[j]
+            position[k] += 1
+        keys, scratch = scratch, keys
+        moved += 1
+    if moved % 2:
+        for j in range(n):
+            scratch[j] = keys[j]
+
+
+@kernel
+def sort_tiles(counter, offsets, keys, owners, splats, slots):
+    """Sort each tile's pairs front to back."""
+    longest = 0
+    for tile in range(len(offsets) - 1):
+        longest = max(longest, offsets[tile + 1] - offsets[tile])
+    scratch, position = np.empty(longest, np.uint64), np.empty(257, np.int64)
+    tile = fetch_add(counter)
+    while tile < len(offsets) - 1:
+        begin, end = offsets[tile], offsets[tile + 1]
+        if end - begin <= FEW:
+            sort_few(keys[begin:end])
+        else:
+            sort_by_depth(keys[begin:end], scratch[: end - begin], position)
+        for place in range(begin, end):
+            slot = np.int64(keys[place] & np.uint64(0xFFFFFFFF))
+            splats[place] = owners[slot]
+            slots[place] = slot
+        tile = fetch_add(counter)
