@@ -19,6 +19,7 @@ from . import packing, render
 from .guard import Guard, is_loopback
 from .page import PAGE_PATH, PageReports
 from .panels import build_panels
+from .poster import Poster
 from .session import Session
 from .stage import fov_y_to_show, stage_scene
 from .uploads import UPLOAD_PATH, Uploads
@@ -63,7 +64,10 @@ class Viewer:
         self.extra_panels: list[Callable[[Session], None]] = []
         """Called for every new visitor, after the viewer's own panels."""
         uploads, reports = Uploads(self.session_by_key), PageReports(self.session_by_key)
-        self._guard = Guard(host, token, {UPLOAD_PATH: uploads.receive, PAGE_PATH: reports.receive})
+        channels = {UPLOAD_PATH: uploads.receive, PAGE_PATH: reports.receive}
+        self._poster = Poster()
+        threading.Thread(target=self._draw_poster, name="poster", daemon=True).start()
+        self._guard = Guard(host, token, channels, self._draw_poster)
         self.server = self._start(host, port, label)
         self._host, self._token = host, token
         self._share_stage()
@@ -136,6 +140,11 @@ class Viewer:
         for session in self.sessions():
             session.close()
         self.server.stop()
+
+    def _draw_poster(self) -> bytes:
+        with self._lock:
+            scene, stage = self._scene, self._stage
+        return self._poster.jpeg(scene, stage)
 
     def _start(self, host: str, port: int, label: str):
         import viser

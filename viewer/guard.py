@@ -14,12 +14,13 @@ error raised.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gzip
 import hmac
 import http
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import contextmanager
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -30,6 +31,8 @@ import websockets.asyncio.server
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+
+from .poster import POSTER_PATH
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 COOKIE = "cosmorama_token"
@@ -51,7 +54,12 @@ class Guard:
     """Checks requests, serves the page with our script in it, and routes our own WebSocket paths."""
 
     def __init__(
-        self, host: str, token: str | None, channels: dict[str, Channel], max_message: int = MAX_MESSAGE
+        self,
+        host: str,
+        token: str | None,
+        channels: Mapping[str, Channel],
+        poster: Callable[[], bytes],
+        max_message: int = MAX_MESSAGE,
     ) -> None:
         """Guard a server.
 
@@ -59,11 +67,13 @@ class Guard:
             host: address that it binds to.
             token: secret that visitors need; None for none.
             channels: handlers of WebSocket paths of our own.
+            poster: draws the picture that the page shows at first, a JPEG; empty if there is none.
             max_message: largest accepted WebSocket message in bytes.
         """
         self.local_only = is_loopback(host)
         self.token = token
         self.channels = channels
+        self.poster = poster
         self.max_message = max_message
         self.open_connections = 0
         self.installed = False
@@ -94,7 +104,7 @@ class Guard:
 
     def process_request(
         self, viser_http: Callable[..., Response | None], connection: ServerConnection, request: Request
-    ) -> Response | None:
+    ) -> Response | Awaitable[Response] | None:
         """Answer a request, or None to let the WebSocket handshake go on."""
         reason = self.refusal(request)
         if reason is not None:
@@ -103,9 +113,21 @@ class Guard:
             if self.open_connections >= MAX_CLIENTS:
                 return _text(http.HTTPStatus.SERVICE_UNAVAILABLE, "too many viewers")
             return None
-        if urlsplit(request.path).path in ("", "/", "/index.html"):
+        path = urlsplit(request.path).path
+        if path in ("", "/", "/index.html"):
             return self._page()
+        if path == POSTER_PATH:
+            return self._poster()
         return viser_http(connection, request)
+
+    async def _poster(self) -> Response:
+        body = await asyncio.to_thread(self.poster)
+        if not body:
+            return _text(http.HTTPStatus.NOT_FOUND, "nothing to show yet")
+        headers = {
+            "Content-Type": "image/jpeg", "Content-Length": str(len(body)), "Cache-Control": "no-store",
+        }  # fmt: skip
+        return Response(http.HTTPStatus.OK, "OK", Headers(headers), body)
 
     def _page(self) -> Response:
         body = page()

@@ -25,6 +25,10 @@ CHROMIUM_ARGS = (
 )  # fmt: skip
 _PATIENCE_SECONDS = 120.0
 _CANVAS = "(window.__viserMutable?.canvas ?? document.getElementById('view'))"
+_POSTER_SHOWN = """() => {
+  const picture = document.querySelector("#cosmorama-opening img");
+  return picture && picture.complete && picture.naturalWidth > 0;
+}"""
 _NOT_BLACK = f"""() => {{
   const canvas = {_CANVAS};
   if (!canvas) return false;
@@ -44,8 +48,8 @@ class Visit:
         """Wrap a playwright browser."""
         self._chromium = chromium
 
-    def first_picture(self, url: str, painted: Callable[[], bool]) -> tuple[float, float]:
-        """Seconds from opening a page until the server has painted, and until the picture is seen.
+    def first_picture(self, url: str, painted: Callable[[], bool]) -> tuple[float, float, float]:
+        """Seconds from opening a page until its first picture, until the server has painted, and until that is seen.
 
         Args:
             url: of a viewer.
@@ -54,13 +58,15 @@ class Visit:
         page = self._chromium.new_page(viewport={"width": 1280, "height": 720})
         opened = time.perf_counter()
         page.goto(url, wait_until="commit")
+        page.wait_for_function(_POSTER_SHOWN, timeout=1000 * _PATIENCE_SECONDS)
+        poster_at = time.perf_counter()
         while not painted():
             page.wait_for_timeout(20)
         painted_at = time.perf_counter()
         page.wait_for_function(_NOT_BLACK, timeout=1000 * _PATIENCE_SECONDS)
         seen_at = time.perf_counter()
         page.close()
-        return painted_at - opened, seen_at - opened
+        return poster_at - opened, painted_at - opened, seen_at - opened
 
     def open(self, url: str, width: int, height: int) -> Any:
         """A page on a viewer, at one canvas pixel per pixel (viser shrinks the canvas of slow browsers)."""

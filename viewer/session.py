@@ -60,6 +60,7 @@ class Session:
         self.playback = Playback(self)
         self._lens = self.stage.home
         self._aspect = 0.0
+        self._seen = False
         self._flight = 0
         self._flying = threading.Lock()
 
@@ -245,6 +246,9 @@ class Session:
             self._tell_panels()
 
     def _painted(self, mode: str, seconds: float, splats: int) -> None:
+        if not self._seen and splats:
+            self._seen = True
+            self.page.tell(painted=True)
         if mode == FRAMES and splats:
             self.picker.rendered(1000 * seconds)
 

@@ -25,8 +25,8 @@ class BenchFit:
     """How many there may be in the end."""
     growth: Literal["gradient", "mcmc", "none"] = "gradient"
     """How splats are added."""
-    start: Literal["auto", "cloud", "sweep"] = "sweep"
-    """Where the first splats come from; sweep: a cold start, without a sparse cloud."""
+    start: Literal["auto", "cloud", "stereo"] = "stereo"
+    """Where the first splats come from; stereo: a cold start, without a sparse cloud."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where to fit."""
     seed: int = 0

@@ -32,8 +32,8 @@ class Fit:
     """Roughly how many there are at first."""
     growth: Literal["gradient", "mcmc", "none"] = "gradient"
     """How splats are added: where they are pulled hardest, by sampling, or not at all."""
-    start: Literal["auto", "cloud", "sweep"] = "auto"
-    """First splats from the capture's sparse cloud, or from a plane sweep over the photos."""
+    start: Literal["auto", "cloud", "stereo"] = "auto"
+    """First splats from the capture's sparse cloud, or from stereo over the photos."""
     hold_out_every: int = 8
     """Every so manieth photo is measured on and not fitted; 0 for none."""
     sh_degree: int = 2

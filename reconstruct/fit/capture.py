@@ -20,11 +20,12 @@ from .checkpoint import splats_in_checkpoint
 from .config import FitConfig
 from .evaluate import Scores, evaluate
 from .fit import fit_gaussians
-from .initialise import splats_from_points, splats_from_views
+from .initialise import match_views, splats_from_points, splats_from_views, sure_depths
 from .objective import Perceptual
 from .result import FitResult
+from .stereo import DepthMaps
 
-Start = Literal["auto", "cloud", "sweep"]
+Start = Literal["auto", "cloud", "stereo"]
 MIN_CLOUD = 500
 """Sparse clouds with fewer points are not worth starting from."""
 
@@ -58,8 +59,9 @@ def fit_capture(
 
     Args:
         capture: from ``load_capture``.
-        config: how to fit; its background is the capture's.
-        start: the first splats come from the capture's sparse cloud or from a plane sweep over its photos; ``auto``
+        config: how to fit; its background is the capture's. With ``surface``, depths that stereo is sure of are
+            fitted too, where the capture has none.
+        start: the first splats come from the capture's sparse cloud or from stereo over its photos; ``auto``
             takes the cloud if there is a good one.
         first_splats: roughly how many.
         hold_out_every: every so manieth photo in order of name is measured on and not fitted; 0 for none.
@@ -76,10 +78,13 @@ def fit_capture(
         raise InputError(f"{len(capture.views)} photos are too few to hold out every {hold_out_every}th")
     train, held_out = capture.views[fitted], capture.views[kept]
     before = time.perf_counter()
+    maps = match_views(train) if config.surface is not None and len(train) > 2 else None
     if resume and checkpoint is not None and checkpoint.exists():
         first = splats_in_checkpoint(checkpoint)
     else:
-        first = first_gaussians(capture, train, start=start, count=first_splats)
+        first = first_gaussians(capture, train, start=start, count=first_splats, maps=maps)
+    if maps is not None and train.depths is None:
+        train = replace(train, depths=sure_depths(maps, train.cameras))
     train, held_out = train.to(device), held_out.to(device)
     result = fit_gaussians(
         first.to(device),
@@ -100,15 +105,17 @@ def fit_capture(
     return CaptureFit(result, train, held_out, scores)
 
 
-def first_gaussians(capture: Capture, train: Views, *, start: Start, count: int) -> Gaussians:
+def first_gaussians(
+    capture: Capture, train: Views, *, start: Start, count: int, maps: DepthMaps | None = None
+) -> Gaussians:
     """Where to start: see ``fit_capture``."""
     cloud = capture.cloud
     if start == "cloud" and cloud is None:
-        raise InputError("the capture has no sparse cloud to start from; use the plane sweep")
+        raise InputError("the capture has no sparse cloud to start from; use stereo")
     if cloud is not None and (start == "cloud" or (start == "auto" and len(cloud.points) >= MIN_CLOUD)):
         return splats_from_points(cloud.points, cloud.rgb, count=count)
     background = capture.background if any(capture.background) else None
-    return splats_from_views(train, count=count, background=background)
+    return splats_from_views(train, count=count, background=background, maps=maps)
 
 
 def save_fit(folder: Path, fit: CaptureFit, info: dict[str, Any]) -> None:

@@ -54,10 +54,12 @@ class SurfaceLosses:
     flat: float = 0.1
     """Of the thickness beyond ``thinnest``, relative to the splat's middle axis."""
     thinnest: float = 0.1
-    distortion: float = 5.0
+    distortion: float = 0.2
     """Of the relative variance of depth within a pixel."""
-    normal: float = 0.05
+    normal: float = 0.02
     """Of 1 - the cosine between the discs' normals and those of the depth they give."""
+    depth: float = 1.0
+    """Of the L1 of inverse depth, in units of 1 / extent, in place of the ordinary weight."""
     start: float = 0.3
     """Distortion and normals count from this fraction of the run on."""
 

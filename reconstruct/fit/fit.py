@@ -244,10 +244,9 @@ class _Run:
     ) -> Tensor:
         losses = self.config.losses
         loss = view_loss(color, view.image, losses, weights=view.weights)
-        if view.depth is not None and losses.depth:
-            loss = loss + losses.depth * depth_loss(
-                rendering.depth[0], rendering.alpha[0], view.depth, self.extent
-            )
+        depth = losses.depth if self.config.surface is None else self.config.surface.depth
+        if view.depth is not None and depth:
+            loss = loss + depth * depth_loss(rendering.depth[0], rendering.alpha[0], view.depth, self.extent)
         if self.perceptual is not None and losses.perceptual and self.step % losses.perceptual_every == 0:
             loss = loss + losses.perceptual * self.perceptual(color, view.image, index)
         if self.view_weights is not None:

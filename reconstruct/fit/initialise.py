@@ -1,4 +1,4 @@
-"""The first splats of a fit: from a sparse cloud, or from depth maps found by plane sweep."""
+"""The first splats of a fit: from a sparse cloud, or from depth maps found by stereo."""
 
 from __future__ import annotations
 
@@ -12,20 +12,47 @@ from ..errors import InputError
 from ..gaussians import Gaussians, cat_gaussians, gaussians_from_points
 from ..rasterize import rasterize
 from ..views import Views, as_float, shrink_views
-from .plane_sweep import DepthMaps, choose_neighbours, consistent, lookup, sweep_depths, viewing_distance
+from .stereo import DepthMaps, consistent, lookup, stereo_depths
 
-SWEEP_SIDE = 240
-"""Photos are swept at about this many pixels along the longer side."""
+STEREO_SIDE = 240
+"""Photos are matched at about this many pixels along the longer side."""
 OVERLAP = 0.6
 """Standard deviation of a splat, relative to the distance to its neighbours."""
 LONELY = 0.25
 """Cells with fewer points than this, relative to the median cell, are noise."""
 EMPTY = 0.02
 """Pixels nearer to the background's colour than this are background."""
+FILLED = 0.03
+"""Fraction by which filled depths of different photos may differ."""
 COVER = 6
 """One splat in so many is kept for what photos see where no other photo confirms the depth."""
 IN_FRONT = 0.93
 """A point this much nearer than the surface that another photo saw there hangs in the air."""
+
+
+def match_views(views: Views) -> DepthMaps:
+    """Depth of posed photos by stereo, at a size that is worth matching.
+
+    Raises:
+        InputError: fewer than 3 photos.
+    """
+    if len(views) < 3:
+        raise InputError(
+            f"{len(views)} photos are too few to start from without a sparse cloud: 3 are needed"
+        )
+    views = _shrunk(views)
+    return stereo_depths(views.cameras, as_float(views.images))
+
+
+def sure_depths(maps: DepthMaps, cameras: Cameras) -> Float[Tensor, "c h w"]:
+    """Depths at the size of ``cameras``, 0 where other photos did not confirm them."""
+    depth = torch.where(maps.consistent, maps.depth, 0.0)[:, None]
+    return F.interpolate(depth, (cameras.height, cameras.width), mode="nearest")[:, 0]
+
+
+def _shrunk(views: Views) -> Views:
+    side = max(views.cameras.width, views.cameras.height)
+    return shrink_views(views, max(1, round(side / STEREO_SIDE)))
 
 
 def splats_from_views(
@@ -34,8 +61,9 @@ def splats_from_views(
     count: int,
     opacity: float = 0.5,
     background: tuple[float, float, float] | None = None,
+    maps: DepthMaps | None = None,
 ) -> Gaussians:
-    """Splats on the surfaces that a plane sweep finds.
+    """Splats on the surfaces that stereo finds.
 
     Holes are filled smoothly where other photos confirm the result; what is still bare gets a thin backdrop, as far
     away as the farthest thing that the photo is sure of, where it hides nothing.
@@ -45,18 +73,14 @@ def splats_from_views(
         count: roughly how many splats.
         opacity: of all of them; the backdrop's is half of it.
         background: colour of what the photos leave empty (they were cut out); no splat is put there.
+        maps: what ``match_views`` found, if that is known.
 
     Raises:
         InputError: fewer than 3 photos, or nothing in them matches.
     """
-    if len(views) < 3:
-        raise InputError(
-            f"{len(views)} photos are too few to start from without a sparse cloud: 3 are needed"
-        )
-    side = max(views.cameras.width, views.cameras.height)
-    views = shrink_views(views, max(1, round(side / SWEEP_SIDE)))
+    maps = match_views(views) if maps is None else maps
+    views = _shrunk(views)
     images = as_float(views.images)
-    maps = sweep_depths(views.cameras, images)
     counts = torch.ones_like(maps.consistent) if views.weights is None else views.weights > 0.5
     if background is not None:
         counts = counts & ((images - torch.tensor(background)).abs().amax(-1) > EMPTY)
@@ -64,7 +88,8 @@ def splats_from_views(
     if int(known.sum()) < 100:
         raise InputError("the photos do not match each other anywhere: are the poses and the lens right?")
     depth = _fill(maps.depth, known)
-    sure = counts & ~_hangs_in_air(maps, depth) & consistent(maps.cameras, depth, maps.neighbours)
+    filled = consistent(maps.cameras, depth, maps.neighbours, tolerance=FILLED)
+    sure = counts & ~_hangs_in_air(maps, depth) & filled
     splats = _splats_from_depths(views.cameras, images, depth, sure, count - count // COVER, opacity)
     farthest = torch.where(known, maps.depth, 0.0).flatten(1).amax(1)[:, None, None].expand_as(depth)
     bare = counts & (_coverage(splats, views.cameras) < 0.5) & (farthest > 0) & ~_hangs_in_air(maps, farthest)
@@ -174,13 +199,12 @@ def _pull(values: Tensor, weights: Tensor) -> Tensor:
 
 def _hangs_in_air(maps: DepthMaps, depth: Float[Tensor, "c h w"]) -> Bool[Tensor, "c h w"]:
     """Which pixels' points hide a surface that a neighbour is sure to have seen behind them."""
-    chosen = choose_neighbours(maps.cameras, viewing_distance(maps.cameras), 8)
     sure = torch.where(maps.consistent, maps.depth, 0.0)
     objections = []
     for i in range(len(depth)):
         points = maps.cameras[i].unproject(depth[i][None]).reshape(1, -1, 3)
         votes = torch.zeros(points.shape[1], dtype=torch.int32)
-        for j in chosen[i].tolist():
+        for j in maps.neighbours[i].tolist():
             pixels, z = maps.cameras[j].project(points)
             votes += ((z[0] > 0) & (z[0] < IN_FRONT * lookup(sure[j], pixels[0], mode="nearest"))).int()
         objections.append((votes > 1).reshape(depth[i].shape))

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..scene import Scene
 from .bake import painted, textured
 from .clean import fill_holes, manifold, simplified, smoothed, without_small_parts
-from .depth_maps import DepthMap, render_depth_maps
+from .depth_maps import DepthMap, render_depth_maps, without_contradictions
 from .fuse import fuse
 from .mesh import Mesh, vertex_normals
 from .solid import watertight
@@ -85,6 +85,7 @@ def build_mesh(
     maps = render_depth_maps(
         scene.at(0.0).detach().to("cpu"), cameras, on_progress=_step(on_progress, "look")
     )
+    maps = without_contradictions(maps)
     mesh, voxel = surface(maps, options.voxel, on_progress=_step(on_progress, "fuse"))
     mesh = simplified(mesh, options.faces)
     notes = [f"{len(maps)} viewpoints, voxels of {voxel:.3g} units"]

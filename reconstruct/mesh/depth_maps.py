@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,12 @@ AGREES = 0.05
 """The discs' common plane is believed where it lies within this fraction of the median depth."""
 OPAQUE = 0.6
 """Pixels that are less opaque show no surface."""
+
+
+WITNESSES = 12
+"""Views that are asked about each view's depths."""
+SAME = 0.02
+"""Depths are the same surface's if they differ by less than this fraction."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +69,39 @@ def render_depth_maps(
         if on_progress:
             on_progress(index + 1, len(cameras))
     return maps
+
+
+def without_contradictions(maps: Sequence[DepthMap], *, witnesses: int = WITNESSES) -> list[DepthMap]:
+    """Take out depths that more views see through than see.
+
+    A pixel's point is looked for in the nearest other views: those that have a surface there confirm it, those that
+    see one farther away speak against it, and those from which it is hidden say nothing.
+
+    Args:
+        maps: of one scene.
+        witnesses: how many other views are asked about each.
+    """
+    positions = torch.cat([m.camera.positions for m in maps])
+    forward = torch.cat([m.camera.forward for m in maps])
+    apart = torch.cdist(positions, positions) / torch.cdist(positions, positions).median().clamp_min(1e-9)
+    unlike = apart + 2 * (1 - forward @ forward.T)
+    unlike.fill_diagonal_(math.inf)
+    chosen = unlike.topk(min(witnesses, len(maps) - 1), dim=1, largest=False).indices
+    kept = []
+    for i, m in enumerate(maps):
+        shown = m.depth > 0
+        points = m.camera.unproject(m.depth[None])[0][shown]
+        balance = torch.ones(len(points), dtype=torch.int32)
+        for j in chosen[i].tolist():
+            pixels, z = maps[j].camera.project(points[None])
+            column, row = pixels[0].floor().long().unbind(-1)
+            height, width = maps[j].depth.shape
+            inside = (z[0] > 0) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
+            there = maps[j].depth[row.clamp(0, height - 1), column.clamp(0, width - 1)]
+            off = (z[0] - there) / there.clamp_min(1e-9)
+            seen = inside & (there > 0)
+            balance += (seen & (off.abs() < SAME)).int() - (seen & (off < -SAME)).int()
+        depth = m.depth.clone()
+        depth[shown] = torch.where(balance > 0, m.depth[shown], 0.0)
+        kept.append(DepthMap(m.camera, m.color, depth))
+    return kept

@@ -23,6 +23,7 @@ from PIL import Image
 
 from cosmorama.reconstruct.fit import FitConfig, GradientGrowth, fit_gaussians, splats_from_views
 from cosmorama.reconstruct.fit.config import SurfaceLosses
+from cosmorama.reconstruct.fit.initialise import match_views, sure_depths
 from cosmorama.reconstruct.gaussians import Gaussians
 from cosmorama.reconstruct.mesh.build import MeshOptions, build_mesh
 from cosmorama.reconstruct.mesh.render import ray_scene, render_mesh
@@ -42,8 +43,10 @@ def splats_of(kind: str, iterations: int, width: int) -> Gaussians:
     """Where the mesh comes from; see above."""
     if kind == "exact":
         return known.exact_splats(60_000)
-    views = known.cameras(24, width, width * 3 // 4)
-    images, _ = known.photos(views)
+    cameras = known.cameras(24, width, width * 3 // 4)
+    views = Views(cameras, known.photos(cameras)[0])
+    maps = match_views(views)
+    depths = sure_depths(maps, cameras) if kind == "surface" else None
     config = FitConfig(
         iterations=iterations,
         growth=GradientGrowth(max_splats=30_000),
@@ -51,8 +54,8 @@ def splats_of(kind: str, iterations: int, width: int) -> Gaussians:
         surface=SurfaceLosses() if kind == "surface" else None,
         sh_degree=1,
     )
-    first = splats_from_views(Views(views, images), count=15_000)
-    return fit_gaussians(first, views, images, config=config).gaussians
+    first = splats_from_views(views, count=15_000, maps=maps)
+    return fit_gaussians(first, cameras, views.images, config=config, depths=depths).gaussians
 
 
 def measure(kind: str, iterations: int, width: int, pictures: Path | None) -> dict[str, Any]:

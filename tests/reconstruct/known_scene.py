@@ -32,11 +32,16 @@ def distance(points: Tensor) -> Tensor:
     return torch.stack([room, ball, crate]).amin(0)
 
 
+_generator = torch.Generator().manual_seed(5)
+_WAVES = torch.randn(48, 3, generator=_generator) * torch.logspace(math.log10(3), math.log10(22), 48)[:, None]
+_PHASES = 2 * math.pi * torch.rand(48, generator=_generator)
+
+
 def color(points: Tensor) -> Tensor:
-    """Texture [n, 3] at surface points: soft checks of 25 cm in colours that change slowly."""
+    """Texture [n, 3] at surface points: soft blotches that do not repeat, in colours that change slowly."""
     slow = 0.5 + 0.3 * torch.sin(points * torch.tensor([1.7, 2.3, 1.3]) + torch.tensor([0.0, 1.0, 2.0]))
-    checks = torch.tanh(4 * torch.sin(points * (math.pi / 0.25) + 0.7).prod(-1, keepdim=True))
-    return (slow.roll(1, -1) * (0.75 + 0.25 * checks)).clamp(0, 1)
+    blotches = torch.tanh(1.5 * torch.sin(points @ _WAVES.T + _PHASES).sum(-1, keepdim=True) / math.sqrt(24))
+    return (slow.roll(1, -1) * (0.72 + 0.28 * blotches)).clamp(0, 1)
 
 
 def intersect(origins: Tensor, directions: Tensor) -> Tensor:
@@ -55,18 +60,19 @@ def intersect(origins: Tensor, directions: Tensor) -> Tensor:
 
 
 def cameras(count: int = 24, width: int = 160, height: int = 120) -> Cameras:
-    """Inside the room: two rings at the height of a table and of a head that look at what stands in the middle, and a
-    third that looks outwards."""
+    """Inside the room: two rings, low and high, that look at what stands in the middle, and a third that looks across
+    the room at walls and ceiling."""
     poses = []
     for i in range(count):
-        angle = 2 * math.pi * i / count * 3
         ring = i * 3 // count
-        y = (0.55, -0.6, 0.0)[ring]
+        angle = 2 * math.pi * i / count * 3 + 0.26 * ring
         way = torch.tensor([math.sin(angle), 0.0, math.cos(angle)])
-        position = 1.6 * way + torch.tensor([0.0, y, 0.0]) if ring < 2 else torch.tensor([0.0, -0.4, 0.0])
-        target = torch.tensor([0.0, 0.8, 0.0]) if ring < 2 else way * 2 + torch.tensor([0.0, 0.1, 0.0])
-        poses.append(look_at(position, target))
-    k = pinhole_intrinsics(focal_px_from_fov(80.0, width), width, height)
+        down = torch.tensor([0.0, 1.0, 0.0])
+        if ring < 2:
+            poses.append(look_at(1.75 * way + (0.3, -0.8)[ring] * down, (0.9, 0.5)[ring] * down))
+        else:
+            poses.append(look_at(-1.5 * way, 2 * way - 0.4 * down))
+    k = pinhole_intrinsics(focal_px_from_fov(90.0, width), width, height)
     return Cameras(torch.stack(poses), k.expand(count, 3, 3).contiguous(), width, height)
 
 

@@ -20,7 +20,7 @@ from cosmorama.reconstruct.mesh.clean import (
     without_small_parts,
 )
 from cosmorama.reconstruct.mesh.collider import convex_hull, convex_parts
-from cosmorama.reconstruct.mesh.depth_maps import DepthMap, render_depth_maps
+from cosmorama.reconstruct.mesh.depth_maps import DepthMap, render_depth_maps, without_contradictions
 from cosmorama.reconstruct.mesh.fuse import fuse
 from cosmorama.reconstruct.mesh.mesh import Mesh, joined, kept_faces, vertex_normals
 from cosmorama.reconstruct.mesh.render import cast, ray_scene, render_mesh
@@ -95,6 +95,18 @@ def test_what_hangs_in_the_air_is_carved_away():
     assert float(error.max()) < 0.35
     with pytest.raises(InputError, match="no surface"):
         fuse([replace(m, depth=torch.zeros(120, 160)) for m in maps], voxel=0.05)
+
+
+def test_depths_that_other_views_see_through_are_taken_out():
+    depth = known.photos(VIEWS, samples=1)[1]
+    wrong = torch.zeros(120, 160, dtype=torch.bool)
+    wrong[40:70, 50:90] = True
+    damaged = depth.clone()
+    damaged[3][wrong] *= 0.6
+    kept = without_contradictions([DepthMap(c, torch.zeros(120, 160, 3), d) for c, d in zip(VIEWS, damaged)])
+    assert float((kept[3].depth[wrong] == 0).float().mean()) > 0.9
+    assert float((kept[3].depth[~wrong] > 0).float().mean()) > 0.95
+    assert float((kept[5].depth > 0).float().mean()) > 0.95
 
 
 def test_memory_is_bounded_by_larger_voxels():

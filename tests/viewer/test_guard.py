@@ -1,17 +1,24 @@
 import contextlib
 import gzip
+import io
 import json
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 import viser
+from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from cosmorama.reconstruct.errors import InputError
+from cosmorama.reconstruct.scene import Scene
 from cosmorama.viewer import Viewer
 from cosmorama.viewer.guard import MAX_MESSAGE
+from cosmorama.viewer.poster import POSTER_PATH, WINDOW_ASPECT
+from cosmorama.viewer.render import render_rgb8
+from cosmorama.viewer.stage import fov_y_to_show
 
 TOKEN = "0123456789abcdef"
 PROTOCOL = f"viser-v{viser.__version__}"
@@ -49,6 +56,39 @@ def websocket(viewer, path="/", origin=None, subprotocols=None, **headers):
 
 def own(viewer):
     return f"http://127.0.0.1:{viewer.server.get_port()}"
+
+
+def test_the_first_picture_is_the_home_cameras(local, scene):
+    code, headers, body = status(local, POSTER_PATH)
+    assert code == 200
+    assert headers["Content-Type"] == "image/jpeg"
+    shown = np.asarray(Image.open(io.BytesIO(body)))
+    home = scene.home
+    height = round(shown.shape[0] * home.height / 2 / home.intrinsics[0, 1, 1].item() / _half_height(home))
+    width = round(height * home.width / home.height)
+    camera = home.resized(width, height)
+    top, left = (shown.shape[0] - height) // 2, (shown.shape[1] - width) // 2
+    expected = render_rgb8(scene.gaussians, camera)
+    error = shown[top : top + height, left : left + width].astype(float) - expected
+    assert 10 * np.log10(255**2 / np.mean(error**2)) > 25
+    assert shown.std() > 10
+
+
+def _half_height(home):
+    return np.tan(fov_y_to_show(home, WINDOW_ASPECT) / 2)
+
+
+def test_a_scene_without_splats_has_no_first_picture(make_gaussians):
+    viewer = Viewer(Scene(make_gaussians(1)[:0]), port=0)
+    try:
+        assert status(viewer, POSTER_PATH)[0] == 404
+    finally:
+        viewer.stop()
+
+
+def test_the_first_picture_needs_the_token_too(private):
+    assert status(private, POSTER_PATH)[0] == 403
+    assert status(private, f"{POSTER_PATH}?token={TOKEN}")[0] == 200
 
 
 def test_the_page_carries_our_script_and_cannot_be_framed(local):

@@ -240,7 +240,12 @@
 
   // ---- opening --------------------------------------------------------------------------------------------------
 
-  function opened() { document.getElementById("cosmorama-opening")?.remove(); }
+  // The curtain falls with the first message; where it shows the first picture already, with the first that is live.
+  let waited = 0;
+  function opened(seconds) {
+    const curtain = document.getElementById("cosmorama-opening");
+    if (curtain && (!curtain.querySelector("img") || config.painted || (waited += seconds) > 5)) curtain.remove();
+  }
 
   // viser warns of browsers without a GPU; they get frames that the server renders, which the panel says.
   const isWarning = (n) => n.textContent.startsWith("Software WebGL");
@@ -263,7 +268,7 @@
       if (before && before.look !== config.look) say(walking() ? "Walking: drag to look around" : "Orbit: drag to turn the scene", 2);
     }
     if (!config) return;
-    opened();
+    opened(seconds);
     if (now - reported > 1000) { reported = now; report(); dismissWarning(); }
     if (!v?.cameraControl || !v.camera) return;
     if (v.cameraControl !== adopted) v.cameraControl = adopted = adopt(v.cameraControl);

@@ -165,6 +165,37 @@ def select(typingctx, condition, if_true, if_false):
 
 
 @intrinsic
+def lookup(typingctx, image, width, x, y):
+    """Bilinear values of a contiguous [h, width] float32 image at 16 points in units of pixels, 0 at the first centre.
+
+    The points are not checked: both coordinates are at least 0 and less than the last row's and column's.
+    """
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        wholes = [builder.fptosi(coordinate, _INTS) for coordinate in args[2:]]
+        right, down = (builder.fsub(c, builder.sitofp(w, _FLOATS)) for c, w in zip(args[2:], wholes))
+        corners = [ir.Constant(_FLOATS, ir.Undefined)] * 4
+        for lane in range(LANES):
+            at = ir.Constant(_I32, lane)
+            column, row = (builder.sext(builder.extract_element(w, at), args[1].type) for w in wholes)
+            first = builder.add(builder.mul(row, args[1]), column)
+            for k, offset in enumerate((first, builder.add(first, args[1]))):
+                pointer = builder.gep(data, [offset])
+                for side in range(2):
+                    value = builder.load(builder.gep(pointer, [ir.Constant(_I32, side)]))
+                    corners[2 * k + side] = builder.insert_element(corners[2 * k + side], value, at)
+
+        def mix(first: Any, second: Any, share: Any) -> Any:
+            product = builder.fmul(share, builder.fsub(second, first), flags=("contract",))
+            return builder.fadd(first, product, flags=("contract",))
+
+        return mix(mix(corners[0], corners[1], right), mix(corners[2], corners[3], right), down)
+
+    return floats(image, types.int64, floats, floats), codegen
+
+
+@intrinsic
 def bits(typingctx, condition):
     """A mask as an integer, lane 0 in bit 0."""
 
