@@ -43,7 +43,7 @@ class Fit:
     refine_exposure: bool = False
     """Allow each photo its own exposure."""
     surface: bool = False
-    """Keep splats flat and on surfaces: better meshes, but some dB less, and two to three times as long."""
+    """Keep splats flat and on surfaces: better meshes, but about 1 dB less, and twice as long a step."""
     perceptual: float = 0.0
     """Weight of a loss on DINOv2 features; slow without a GPU."""
     antialiased: bool = False

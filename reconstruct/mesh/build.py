@@ -28,7 +28,7 @@ FAR = 4.0
 """Surfaces farther away than this many times the median depth are left out."""
 WELL_SEEN = 32
 """With at least so many viewpoints, what only one of them shows is taken for an error."""
-HOLE_VOXELS = 40.0
+HOLE_VOXELS = 100.0
 """Holes are filled whose rims are no longer than so many voxels."""
 SMOOTHING = 4
 """Rounds, which take away the voxels' noise."""

@@ -23,6 +23,8 @@ OPAQUE = 0.6
 """Pixels that are less opaque show no surface."""
 
 
+WHOLE = 0.9
+"""Splats are fitted to be right over black: only pixels that are less opaque, at borders, are made brighter."""
 WITNESSES = 12
 """Views that are asked about each view's depths."""
 SAME = 0.02
@@ -64,7 +66,7 @@ def render_depth_maps(
             plane = surface_maps(seen.features[0], alpha, seen.depth[0], camera).depth
             median = torch.where((plane - median).abs() < AGREES * median, plane, median)
         depth = torch.where(alpha > OPAQUE, median, 0.0)
-        color = (seen.color[0] / alpha.clamp_min(OPAQUE)[..., None]).clamp(0, 1)
+        color = (seen.color[0] / (alpha / WHOLE).clamp(OPAQUE / WHOLE, 1.0)[..., None]).clamp(0, 1)
         maps.append(DepthMap(camera, color, depth))
         if on_progress:
             on_progress(index + 1, len(cameras))

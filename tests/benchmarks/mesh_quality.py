@@ -65,7 +65,7 @@ def measure(kind: str, iterations: int, width: int, pictures: Path | None) -> di
     fitted = time.process_time()
     views = known.cameras(24, width, width * 3 // 4)
     scene = Scene(splats, views=images_from_cameras(views))
-    built = build_mesh(scene, MeshOptions(faces=40_000, texture=1024, long_side=2 * width))
+    built = build_mesh(scene, MeshOptions(faces=40_000, long_side=2 * width))
     done = time.process_time()
     mesh, rays = built.mesh, ray_scene(built.mesh)
     error = known.distance(torch.from_numpy(mesh.corners.mean(1))).numpy()
