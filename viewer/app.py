@@ -16,7 +16,7 @@ from ..reconstruct.errors import InputError
 from ..reconstruct.scene import Scene, load_scene
 from ..reconstruct.transforms_json import PosedImage
 from . import packing, render
-from .guard import Guard, is_loopback
+from .guard import Guard, is_loopback, page
 from .page import PAGE_PATH, PageReports
 from .panels import build_panels
 from .poster import Poster
@@ -66,12 +66,11 @@ class Viewer:
         uploads, reports = Uploads(self.session_by_key), PageReports(self.session_by_key)
         channels = {UPLOAD_PATH: uploads.receive, PAGE_PATH: reports.receive}
         self._poster = Poster()
-        threading.Thread(target=self._draw_poster, name="poster", daemon=True).start()
+        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
         self._guard = Guard(host, token, channels, self._draw_poster)
         self.server = self._start(host, port, label)
         self._host, self._token = host, token
         self._share_stage()
-        threading.Thread(target=_compile, name="compile", daemon=True).start()
         self.server.on_client_connect(self._welcome)
         self.server.on_client_disconnect(self._farewell)
         for client in self.server.get_clients().values():
@@ -140,6 +139,13 @@ class Viewer:
         for session in self.sessions():
             session.close()
         self.server.stop()
+
+    def _prepare(self) -> None:
+        """What the first visitor will need, in this order."""
+        page()
+        self._draw_poster()
+        packing.warm_up()
+        render.warm_up()
 
     def _draw_poster(self) -> bytes:
         with self._lock:
@@ -250,11 +256,6 @@ def _refuse_tunnels(server: ViserServer) -> None:
 
     for message in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
         server._websock_server.unregister_handler(message)
-
-
-def _compile() -> None:
-    packing.warm_up()
-    render.warm_up()
 
 
 def _quiet_viser():

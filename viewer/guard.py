@@ -179,10 +179,12 @@ def page() -> bytes:
 
     html = (Path(viser.__file__).parent / "client" / "build" / "index.html").read_text(encoding="utf-8")
     curtain, script = ((_STATIC / name).read_text(encoding="utf-8") for name in ("opening.html", "walk.js"))
-    head, end, tail = html.rpartition("</body>")
-    if not end:
-        head, end, tail = html, "", ""
-    return gzip.compress(f"{head}{curtain}<script>\n{script}\n</script>{end}{tail}".encode(), 6, mtime=0)
+    before, opening, rest = html.partition("<head>")
+    middle, closing, after = rest.rpartition("</body>")
+    if not (opening and closing):
+        raise RuntimeError("viser's page has another shape: this version of viser is not known")
+    whole = f"{before}{opening}{curtain}{middle}<script>\n{script}\n</script>{closing}{after}"
+    return gzip.compress(whole.encode(), 6, mtime=0)
 
 
 def _text(status: http.HTTPStatus, message: str) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,7 @@ class LiveSession:
             token: secret in the address that visitors open.
             up: of the scene, if it is known already.
             metres_per_unit: of the scene, if it is known already.
-            open_browser: open the address in the default browser.
+            open_browser: open the address in the default browser, as soon as there is a photo to show.
 
         Raises:
             InputError: a public address without a token.
@@ -68,10 +69,7 @@ class LiveSession:
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="live-viewer", daemon=True)
         self._thread.start()
-        if open_browser:
-            import webbrowser
-
-            webbrowser.open(self.viewer.url)
+        self._open_browser = open_browser
 
     @property
     def url(self) -> str:
@@ -102,6 +100,9 @@ class LiveSession:
             self._later("photo", lambda: self._panel.picture("Photo", pixels))
         if view is not None:
             self.add_view(view)
+        if self._open_browser:
+            self._open_browser = False
+            webbrowser.open(self.viewer.url)
 
     def depth(self, depth: Float[Tensor, "h w"]) -> None:
         """The depth of the photo, shown near to far from bright to dark."""

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from cosmorama.pipeline.depth import DepthMap
 from cosmorama.pipeline.make import MakeOptions, default_folder, make_scene
 from cosmorama.pipeline.presets import Preset
+from cosmorama.pipeline.watch import Nobody
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.scene import load_scene
 
@@ -61,6 +63,37 @@ def test_the_scene_folder_is_complete(scene):
     assert record["units"] == "metres"
     assert "baseline" in record["models"]["generator"]["name"]
     assert set(record["stages"]) >= {"photo", "depth", "splats", "views", "refine"}
+
+
+class CancelledAfter(Nobody):
+    """Cancelled in the live viewer after the first generated view, or once the fit has begun."""
+
+    def __init__(self, views, fit):
+        self.views, self.fit, self.seen, self.steps = views, fit, 0, 0
+
+    @property
+    def cancelled(self):
+        return self.seen >= self.views if not self.fit else self.steps > 0
+
+    def add_view(self, view):
+        self.seen += 1
+
+    def psnr(self, value, step=None):
+        self.steps += 1
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_a_cancelled_run_keeps_a_whole_scene(tmp_path, scene, fit):
+    photo = Path(__file__).parents[2] / "assets" / "demo.jpg"
+    watcher, out = CancelledAfter(2, fit), tmp_path / "scene"
+    preset = replace(TINY, iterations=2000)
+    make_scene([photo], out, MakeOptions(preset=preset), depth_estimator=RampWithBox(), watcher=watcher)
+    loaded = load_scene(out)
+    assert json.loads((out / "scene.json").read_text())["cancelled"]
+    assert len(loaded.gaussians) > 96 * 64
+    assert 1 <= len(loaded.views) <= 4
+    assert len(loaded.views) == 4 or not fit
+    assert {p.name for p in out.iterdir()} == {p.name for p in scene[0].iterdir()}
 
 
 def test_the_scene_loads_with_the_photo_first(scene):

@@ -25,6 +25,19 @@ def test_updates_are_copies_and_not_too_many(live, scene):
     torch.testing.assert_close(live.viewer.scene.gaussians.means, scene.gaussians.means)
 
 
+def test_the_browser_opens_once_there_is_a_photo(monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    session = LiveSession(port=0, open_browser=True)
+    try:
+        assert not opened
+        for _ in range(2):
+            session.photo(torch.rand(6, 8, 3))
+        assert opened == [session.url]
+    finally:
+        session.close()
+
+
 def test_many_threads_may_speak_at_once(live, scene):
     def speak(number):
         for i in range(30):
