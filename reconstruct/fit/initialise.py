@@ -22,7 +22,7 @@ LONELY = 0.25
 """Cells with fewer points than this, relative to the median cell, are noise."""
 EMPTY = 0.02
 """Pixels nearer to the background's colour than this are background."""
-FILLED = 0.03
+FILLED = 0.01
 """Fraction by which filled depths of different photos may differ."""
 COVER = 6
 """One splat in so many is kept for what photos see where no other photo confirms the depth."""

@@ -54,7 +54,7 @@ def test_stereo_finds_the_depths():
     assert maps.consistent.float().mean() > 0.6
     error = ((maps.depth - truth).abs() / truth)[maps.consistent]
     assert error.median() < 0.01
-    assert (error < 0.05).float().mean() > 0.95
+    assert (error < 0.05).float().mean() > 0.97
 
 
 def test_stereo_follows_a_slanted_floor():
@@ -96,7 +96,7 @@ def test_first_splats_lie_on_the_surfaces():
     z = splats.means[:, 2]
     off = torch.minimum((z - 2).abs(), (z - 3).abs())
     assert off.median() < 0.015
-    assert (off < 0.15).float().mean() > 0.87
+    assert (off < 0.15).float().mean() > 0.9
     assert ((z - 2).abs() < 0.1).float().mean() > 0.05
 
 
