@@ -16,9 +16,10 @@ from torch import Tensor
 from ..cameras import Cameras, pinhole_intrinsics
 from ..gaussians import Gaussians
 from ..losses import ssim
-from .cpu.autograd import Forward, Images, Settings, run_backward, run_forward
+from .cpu.autograd import run_backward
 from .cpu.blend import blend
 from .cpu.blend_backward import SUMS, blend_backward
+from .cpu.forward import Forward, Images, Settings, run_forward
 from .cpu.parallel import run_parallel
 from .interface import rasterize
 

@@ -18,19 +18,7 @@ from torch import Tensor
 from ..cameras import Cameras
 from ..gaussians import Gaussians
 from ..spherical_harmonics import eval_sh
-
-BLUR = 0.3
-"""Added to the diagonal of every projected covariance, in square pixels."""
-MAX_ALPHA = 0.999
-"""No splat covers a pixel more than this."""
-MIN_ALPHA = 1 / 255
-"""A splat that covers a pixel less than this is skipped there."""
-MIN_TRANSMITTANCE = 1e-4
-"""The first splat that would leave a pixel with no more than this is not drawn, nor any behind it."""
-MAX_EXTENT = 3.33
-"""Standard deviations beyond which no opacity reaches ``MIN_ALPHA``."""
-VIEW_MARGIN = 0.15
-"""The projection is linearised no further outside the image than this fraction of its width and height."""
+from .constants import BLUR, MAX_ALPHA, MAX_EXTENT, MIN_ALPHA, MIN_TRANSMITTANCE, VIEW_MARGIN
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ..reference import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
+from ..constants import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 from .parallel import kernel
 from .projection import BLUE, DEPTH, GREEN, L1, L2, L3, LOG_OPACITY, RECORD, RED, X, Y
 from .simd import (

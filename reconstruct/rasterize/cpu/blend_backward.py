@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..reference import MAX_ALPHA
+from ..constants import MAX_ALPHA
 from .blend import (
     BATCH,
     BLOCKS,

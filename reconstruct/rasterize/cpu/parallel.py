@@ -9,6 +9,7 @@ needs no OpenMP or TBB, survives a fork, and several threads may render at the s
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any
 
 import numba
 import numpy as np
-import torch
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -46,11 +46,17 @@ def run_parallel(function: Callable[..., Any], *args: Any) -> None:
     ``function`` is a kernel that does piece ``fetch_add(counter)`` until that exceeds what there is.
     """
     counter = np.zeros(1, np.int64)
-    helpers = [_threads().submit(function, counter, *args) for _ in range(torch.get_num_threads() - 1)]
+    helpers = [_threads().submit(function, counter, *args) for _ in range(_thread_count() - 1)]
     function(counter, *args)
     for helper in helpers:
         if not helper.cancel():
             helper.result()
+
+
+def _thread_count() -> int:
+    """As many as torch uses; as there are cores, if nobody has imported torch."""
+    torch_threads = getattr(sys.modules.get("torch"), "get_num_threads", os.cpu_count)
+    return torch_threads() or 1
 
 
 def _threads() -> ThreadPoolExecutor:

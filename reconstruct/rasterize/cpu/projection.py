@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..reference import BLUR, MAX_EXTENT, MIN_ALPHA, VIEW_MARGIN
+from ..constants import BLUR, MAX_EXTENT, MIN_ALPHA, VIEW_MARGIN
 from .parallel import kernel
 from .simd import fetch_add
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ..reference import BLUR
+from ..constants import BLUR
 from .blend_backward import SUMS
 from .parallel import kernel
 from .projection import (
