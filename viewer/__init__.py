@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .app import Viewer, show_scene
+    from .app import Viewer
     from .html import write_html
     from .live import LiveSession
+    from .show import show_scene
 
 __all__ = ["LiveSession", "Viewer", "show_scene", "write_html"]
 
-_HOMES = {"LiveSession": "live", "Viewer": "app", "show_scene": "app", "write_html": "html"}
+_HOMES = {"LiveSession": "live", "Viewer": "app", "show_scene": "show", "write_html": "html"}
 
 
 def __getattr__(name: str) -> object:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..reconstruct.errors import InputError
-from ..reconstruct.scene import Scene, load_scene
+from ..reconstruct.scene import Scene
 from ..reconstruct.transforms_json import PosedImage
 from . import packing, render
-from .guard import Guard, is_loopback, page
+from .guard import page
+from .listener import Listener, refuse_viser_uploads
 from .page import PAGE_PATH, PageReports
 from .panels import build_panels
-from .poster import Poster
 from .session import Session
 from .stage import fov_y_to_show, stage_scene
 from .uploads import UPLOAD_PATH, Uploads
 
 if TYPE_CHECKING:
-    from viser import ClientHandle, ViserServer
-
-log = logging.getLogger(__name__)
+    from viser import ClientHandle
 
 
 class Viewer:
@@ -40,7 +35,8 @@ class Viewer:
         host: str = "127.0.0.1",
         port: int = 8080,
         token: str | None = None,
-        label: str = "Cosmorama",
+        listener: Listener | None = None,
+        poster: bytes = b"",
     ) -> None:
         """Start serving; returns at once.
 
@@ -49,13 +45,12 @@ class Viewer:
             host: address to bind to; anything but this machine needs a token.
             port: the next free one is taken if it is in use; 0 for any.
             token: secret in the address that visitors open; required unless ``host`` is this machine.
-            label: shown above the panel.
+            listener: serve on this one, instead of the address above.
+            poster: the scene's first picture, if it has been drawn already.
 
         Raises:
             InputError: a public address without a token.
         """
-        if token is None and not is_loopback(host):
-            raise InputError(f"a viewer on {host} can be reached by others: give it a token")
         self._scene = scene
         self._stage = stage_scene(scene)
         self._placeholder: np.ndarray | None = None
@@ -63,26 +58,21 @@ class Viewer:
         self._lock = threading.Lock()
         self.extra_panels: list[Callable[[Session], None]] = []
         """Called for every new visitor, after the viewer's own panels."""
-        uploads, reports = Uploads(self.session_by_key), PageReports(self.session_by_key)
-        channels = {UPLOAD_PATH: uploads.receive, PAGE_PATH: reports.receive}
-        self._poster = Poster()
+        self._poster, self._poster_lock = (scene if poster else None, poster), threading.Lock()
+        self._listener = listener or Listener(host=host, port=port, token=token)
+        self._listener.show(self._draw_poster)
         threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
-        self._guard = Guard(host, token, channels, self._draw_poster)
-        self.server = self._start(host, port, label)
-        self._host, self._token = host, token
+        self.server = self._listener.server
         self._share_stage()
         self.server.on_client_connect(self._welcome)
         self.server.on_client_disconnect(self._farewell)
-        for client in self.server.get_clients().values():
-            self._welcome(client)
+        uploads, reports = Uploads(self.session_by_key), PageReports(self.session_by_key)
+        self._listener.guard.admit({UPLOAD_PATH: uploads.receive, PAGE_PATH: reports.receive})
 
     @property
     def url(self) -> str:
         """The address to open, with the token if there is one."""
-        host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
-        host = f"[{host}]" if ":" in host else host
-        query = f"/?token={self._token}" if self._token else "/"
-        return f"http://{host}:{self.server.get_port()}{query}"
+        return self._listener.url
 
     @property
     def scene(self) -> Scene:
@@ -138,7 +128,7 @@ class Viewer:
         """End the server."""
         for session in self.sessions():
             session.close()
-        self.server.stop()
+        self._listener.stop()
 
     def _prepare(self) -> None:
         """What the first visitor will need, in this order."""
@@ -150,23 +140,10 @@ class Viewer:
     def _draw_poster(self) -> bytes:
         with self._lock:
             scene, stage = self._scene, self._stage
-        return self._poster.jpeg(scene, stage)
-
-    def _start(self, host: str, port: int, label: str):
-        import viser
-
-        with self._guard.around_start(), _quiet_viser():
-            server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
-        server.gui.configure_theme(
-            dark_mode=True,
-            show_logo=False,
-            show_share_button=False,
-            control_width="small",
-        )
-        server.gui.main_panel.dock_right()
-        _refuse_viser_uploads(server.gui)
-        _refuse_tunnels(server)
-        return server
+        with self._poster_lock:
+            if self._poster[0] is not scene:
+                self._poster = scene, render.poster(scene, stage)
+            return self._poster[1]
 
     def _share_stage(self) -> None:
         """What the server tells every page before it shows anything."""
@@ -185,7 +162,7 @@ class Viewer:
                 return
             session = Session(client, self._scene, self._stage)
             self._sessions[client.client_id] = session
-        _refuse_viser_uploads(client.gui)
+        refuse_viser_uploads(client.gui)
         client.camera.on_update(lambda _: session.camera_moved())
         session.painter.set_placeholder(self._placeholder)
         session.arrive()
@@ -199,68 +176,3 @@ class Viewer:
             session = self._sessions.pop(client.client_id, None)
         if session is not None:
             session.close()
-
-
-def show_scene(
-    scene: Scene | Path | str,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    token: str | None = None,
-    block: bool = True,
-    open_browser: bool = False,
-) -> Viewer:
-    """Open a scene in the browser.
-
-    Args:
-        scene: a scene, a scene folder or a splat file.
-        host: address to bind to; anything but this machine needs a token.
-        port: the next free one is taken if it is in use; 0 for any.
-        token: secret in the address that visitors open.
-        block: return only after Ctrl+C.
-        open_browser: open the address in the default browser.
-
-    Returns:
-        The running viewer (stopped if ``block``).
-
-    Raises:
-        InputError: the scene cannot be read, or a public address without a token.
-    """
-    scene = scene if isinstance(scene, Scene) else load_scene(scene)
-    viewer = Viewer(scene, host=host, port=port, token=token)
-    log.info("viewer at %s", viewer.url)
-    if open_browser:
-        import webbrowser
-
-        webbrowser.open(viewer.url)
-    if block:
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            viewer.stop()
-    return viewer
-
-
-def _refuse_viser_uploads(gui) -> None:
-    """viser buffers uploads of any size in memory, for any button; files come through ``Uploads`` instead."""
-    from viser import _messages
-
-    gui._websock_interface.unregister_handler(
-        _messages.FileTransferStartUpload, gui._handle_file_transfer_start
-    )
-
-
-def _refuse_tunnels(server: ViserServer) -> None:
-    """Any page may ask viser to open a public tunnel to this machine; ours may not."""
-    from viser import _messages
-
-    for message in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
-        server._websock_server.unregister_handler(message)
-
-
-def _quiet_viser():
-    """viser prints its address without the token; ours is printed by whoever starts the viewer."""
-    import contextlib
-    import io
-
-    return contextlib.redirect_stdout(io.StringIO())

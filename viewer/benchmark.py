@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
+import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from ..reconstruct.files import write_splats
 from ..reconstruct.gaussians import Gaussians, gaussians_from_points
 from ..reconstruct.motion import Motion
-from .headless import Visit, agreement, headless
+from .headless import Visit, agreement, headless, watch_opening
 from .packing import pack_splats
 from .quantise import quantise
 
@@ -40,11 +41,12 @@ def random_scene(splats: int, *, sh_degree: int = 3, seed: int = 0) -> Gaussians
 
 
 def benchmark(
-    splats: int = 200_000, *, chromium: str = "/usr/bin/chromium", repeats: int = 5
+    view: Sequence[str], splats: int = 200_000, *, chromium: str = "/usr/bin/chromium", repeats: int = 5
 ) -> dict[str, Any]:
     """Measure; work per picture is the fastest of ``repeats``.
 
     Args:
+        view: the command that opens a scene, as a list of words.
         splats: size of the scene, with harmonics of degree 3.
         chromium: a browser to open the viewer with; what needs it is left out if it or playwright is missing.
         repeats: of the work per picture.
@@ -54,7 +56,7 @@ def benchmark(
         path = Path(folder) / "scene.ply"
         write_splats(path, random_scene(splats))
         with headless(chromium) as browser:
-            report |= _first_picture(path, browser)
+            report |= _first_picture(path, view, browser)
             if browser is not None:
                 report["browser_against_render_db"] = agreement(browser, random_scene(10_000, sh_degree=1))
     return report | _work_per_picture(splats, repeats)
@@ -87,40 +89,31 @@ def _fastest_ms(call: Callable[[], object], repeats: int) -> float:
     return best
 
 
-def _first_picture(path: Path, browser: Visit | None) -> dict[str, Any]:
-    """Open a scene file in a fresh process, as ``cosmorama view`` does, and in a browser if there is one."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(path, theirs), daemon=True)
+def _first_picture(path: Path, view: Sequence[str], browser: Visit | None) -> dict[str, Any]:
+    """Open a scene file as a user does, with the command itself, and in a page of a browser that runs already."""
+    page = None if browser is None else browser.blank()
     start = time.perf_counter()
-    process.start()
-    url = ours.recv()
-    ready = time.perf_counter() - start
-    report: dict[str, Any] = {"server_ready_s": ready}
+    server = subprocess.Popen(
+        [*view, str(path), "--port", "0", "--no-open"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert server.stderr is not None
+    report: dict[str, Any] = {}
     try:
-        if browser is not None:
-            poster, painted, seen = browser.first_picture(url, lambda: _ask(ours, "painted"))
-            report |= {"page_to_poster_s": poster, "page_to_painted_s": painted, "page_to_seen_s": seen}
-            report |= {"first_picture_s": ready + poster, "first_walk_s": ready + seen}
+        url = next((line.split()[-1] for line in server.stderr if "http://" in line), None)
+        if url is None:
+            raise RuntimeError(f"{' '.join(view)} did not say where the viewer is")
+        report["server_ready_s"] = time.perf_counter() - start
+        if page is not None:
+            for name, seen in watch_opening(page, url):
+                report[f"{name}_s"] = seen - start
+            page.close()
     finally:
-        report |= _ask(ours, "stop")
-        process.join(10)
-    return report
-
-
-def _ask(pipe: Any, what: str) -> Any:
-    pipe.send(what)
-    return pipe.recv()
-
-
-def _serve(path: Path, pipe: Any) -> None:
-    from .app import show_scene
-
-    viewer = show_scene(path, port=0, block=False)
-    pipe.send(viewer.url)
-    while pipe.recv() == "painted":
-        pipe.send(any(session.painter.has_painted for session in viewer.sessions()))
-    used = resource.getrusage(resource.RUSAGE_SELF)
+        server.send_signal(signal.SIGINT)
+        _, status, used = os.wait4(server.pid, 0)
+        server.returncode = os.waitstatus_to_exitcode(status)
+        server.stderr.close()
     megabytes = used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
-    pipe.send({"server_peak_mb": megabytes, "server_cpu_s": used.ru_utime + used.ru_stime})
-    viewer.stop()
+    return report | {"server_peak_mb": megabytes, "server_cpu_s": used.ru_utime + used.ru_stime}

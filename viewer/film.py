@@ -12,7 +12,7 @@ from ..reconstruct.errors import InputError
 from ..reconstruct.files import atomic_write
 from ..reconstruct.scene import Scene
 from .render import render_rgb8
-from .stage import stage_scene
+from .stage import backdrop_of, stage_scene
 
 MAX_FRAMES = 3600
 
@@ -53,7 +53,7 @@ def render_film(
     except ImportError:
         raise InputError("films need imageio-ffmpeg: pip install 'cosmorama[photo]'") from None
     even = cameras.resized(cameras.width // 2 * 2, cameras.height // 2 * 2)
-    near, written = stage_scene(scene).near, 0
+    near, backdrop, written = stage_scene(scene).near, backdrop_of(scene), 0
     with atomic_write(path, overwrite=overwrite) as temporary:
         writer = imageio_ffmpeg.write_frames(
             str(temporary),
@@ -74,7 +74,7 @@ def render_film(
                     if scene.motion is not None and play_motion
                     else 0.0
                 )
-                writer.send(np.ascontiguousarray(render_rgb8(scene.at(time), camera, near)))
+                writer.send(np.ascontiguousarray(render_rgb8(scene.at(time), camera, near, backdrop)))
                 written += 1
                 if on_progress is not None:
                     on_progress(written, len(even))

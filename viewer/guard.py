@@ -39,6 +39,8 @@ COOKIE = "cosmorama_token"
 MAX_MESSAGE = 8 << 20
 """Bytes of one incoming WebSocket message."""
 MAX_CLIENTS = 32
+_ADMIT_SECONDS = 0.02
+"""How often those who wait ask whether they may come in."""
 _STATIC = Path(__file__).parent / "static"
 _start_lock = threading.Lock()
 
@@ -57,7 +59,6 @@ class Guard:
         self,
         host: str,
         token: str | None,
-        channels: Mapping[str, Channel],
         poster: Callable[[], bytes],
         max_message: int = MAX_MESSAGE,
     ) -> None:
@@ -66,17 +67,20 @@ class Guard:
         Args:
             host: address that it binds to.
             token: secret that visitors need; None for none.
-            channels: handlers of WebSocket paths of our own.
             poster: draws the picture that the page shows at first, a JPEG; empty if there is none.
             max_message: largest accepted WebSocket message in bytes.
         """
         self.local_only = is_loopback(host)
         self.token = token
-        self.channels = channels
         self.poster = poster
         self.max_message = max_message
         self.open_connections = 0
         self.installed = False
+        self._channels: Mapping[str, Channel] | None = None
+
+    def admit(self, channels: Mapping[str, Channel]) -> None:
+        """Let visitors in, who have waited until now; ``channels`` handle WebSocket paths of our own."""
+        self._channels = channels
 
     def refusal(self, request: Request) -> str | None:
         """Why a request is refused, or None if it may pass."""
@@ -144,7 +148,9 @@ class Guard:
         path = urlsplit(connection.request.path).path if connection.request else "/"
         self.open_connections += 1
         try:
-            await self.channels.get(path, viser_handler)(connection)
+            while self._channels is None:
+                await asyncio.sleep(_ADMIT_SECONDS)
+            await self._channels.get(path, viser_handler)(connection)
         finally:
             self.open_connections -= 1
 
@@ -174,7 +180,10 @@ class Guard:
 
 @functools.cache
 def page() -> bytes:
-    """viser's page with our script in it, and a curtain until the first message has arrived, gzipped."""
+    """viser's page with our script in it, and a curtain until the first message has arrived, gzipped.
+
+    The curtain, ``opening.html``, starts viser's own script.
+    """
     import viser
 
     html = (Path(viser.__file__).parent / "client" / "build" / "index.html").read_text(encoding="utf-8")
@@ -183,6 +192,7 @@ def page() -> bytes:
     middle, closing, after = rest.rpartition("</body>")
     if not (opening and closing):
         raise RuntimeError("viser's page has another shape: this version of viser is not known")
+    middle = middle.replace("<script data-p=", '<script type="text/plain" id="cosmorama-later" data-p=')
     whole = f"{before}{opening}{curtain}{middle}<script>\n{script}\n</script>{closing}{after}"
     return gzip.compress(whole.encode(), 6, mtime=0)
 

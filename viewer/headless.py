@@ -6,7 +6,7 @@ import base64
 import io
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,7 @@ _POSTER_SHOWN = """() => {
   const picture = document.querySelector("#cosmorama-opening img");
   return picture && picture.complete && picture.naturalWidth > 0;
 }"""
+_PAINTED = """() => JSON.parse(document.getElementById("cosmorama-config")?.dataset.config ?? "{}").painted"""
 _NOT_BLACK = f"""() => {{
   const canvas = {_CANVAS};
   if (!canvas) return false;
@@ -48,31 +49,37 @@ class Visit:
         """Wrap a playwright browser."""
         self._chromium = chromium
 
-    def first_picture(self, url: str, painted: Callable[[], bool]) -> tuple[float, float, float]:
-        """Seconds from opening a page until its first picture, until the server has painted, and until that is seen.
-
-        Args:
-            url: of a viewer.
-            painted: asks the server whether it has painted.
-        """
+    def blank(self) -> Any:
+        """An empty page in a window of usual size, ready to go somewhere."""
         page = self._chromium.new_page(viewport={"width": 1280, "height": 720})
-        opened = time.perf_counter()
-        page.goto(url, wait_until="commit")
-        page.wait_for_function(_POSTER_SHOWN, timeout=1000 * _PATIENCE_SECONDS)
-        poster_at = time.perf_counter()
-        while not painted():
-            page.wait_for_timeout(20)
-        painted_at = time.perf_counter()
-        page.wait_for_function(_NOT_BLACK, timeout=1000 * _PATIENCE_SECONDS)
-        seen_at = time.perf_counter()
-        page.close()
-        return poster_at - opened, painted_at - opened, seen_at - opened
+        page.goto("about:blank")
+        return page
 
     def open(self, url: str, width: int, height: int) -> Any:
         """A page on a viewer, at one canvas pixel per pixel (viser shrinks the canvas of slow browsers)."""
         page = self._chromium.new_page(viewport={"width": width, "height": height})
         page.goto(f"{url}{'&' if '?' in url else '?'}fixedDpr=1")
         return page
+
+
+def watch_opening(page: Any, url: str) -> Iterator[tuple[str, float]]:
+    """Open a viewer and tell when, by ``time.perf_counter``, something is there.
+
+    ``first_picture``: the page shows the scene from its first camera, as a still. ``first_painted``: the server has
+    sent a picture for the visitor's own camera. ``first_walk``: the canvas shows it.
+
+    Args:
+        page: a blank one.
+        url: of a viewer.
+    """
+    page.goto(url, wait_until="commit")
+    for name, there in (
+        ("first_picture", _POSTER_SHOWN),
+        ("first_painted", _PAINTED),
+        ("first_walk", _NOT_BLACK),
+    ):
+        page.wait_for_function(there, timeout=1000 * _PATIENCE_SECONDS)
+        yield name, time.perf_counter()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ..reconstruct.errors import InputError
 from ..reconstruct.files import atomic_write
 from ..reconstruct.scene import Scene
 from .quantise import quantise
-from .stage import Stage, stage_scene
+from .stage import Stage, backdrop_of, stage_scene
 
 MAX_MEGABYTES = 48.0
 """Harmonics are left out, highest degree first, until the file is about this small."""
@@ -63,7 +63,7 @@ def write_html(
 def build_page(scene: Scene, title: str, sh_degree: int) -> bytes:
     """The whole page."""
     header, planes = quantise(scene.gaussians, scene.motion, sh_degree)
-    header |= {"title": title, **_view(stage_scene(scene))}
+    header |= {"title": title, "backdrop": backdrop_of(scene), **_view(stage_scene(scene))}
     payload = base64.b64encode(gzip.compress(b"".join(p.tobytes() for p in planes), 6, mtime=0))
     parts = {
         "TITLE": html.escape(title).encode(),

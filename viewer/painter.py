@@ -14,6 +14,7 @@ import torch
 
 from ..reconstruct.cameras import Cameras
 from ..reconstruct.gaussians import Gaussians
+from .home import BLACK, Color
 from .modes import FRAMES, SPLATS
 from .packing import pack_splats
 from .stage import Stage, camera_from_viser
@@ -37,6 +38,7 @@ class _Shown:
     mode: str
     camera: Cameras
     sharp: bool
+    backdrop: Color
 
 
 class Painter:
@@ -49,7 +51,7 @@ class Painter:
         self,
         client: ClientHandle,
         stage: Stage,
-        render: Callable[[Gaussians, Cameras, float], np.ndarray],
+        render: Callable[[Gaussians, Cameras, float, Color], np.ndarray],
         on_painted: Callable[[str, float, int], None] | None = None,
     ) -> None:
         """Start painting for a client.
@@ -57,7 +59,7 @@ class Painter:
         Args:
             client: whose browser.
             stage: of the scene.
-            render: the picture of splats beyond a near plane, uint8 [h, w, 3].
+            render: the picture of splats beyond a near plane and before a colour, uint8 [h, w, 3].
             on_painted: called with mode, seconds and number of splats after each picture.
         """
         self.client = client
@@ -66,6 +68,7 @@ class Painter:
         self._render = render
         self._on_painted = on_painted
         self._gaussians: Gaussians | None = None
+        self.backdrop = BLACK
         self._node: GaussianSplatHandle | None = None
         self._shown: _Shown | None = None
         self._placeholder: np.ndarray | None = None
@@ -80,8 +83,9 @@ class Painter:
         """Whether the browser has been sent a picture of splats."""
         return self._shown is not None and len(self._shown.gaussians) > 0
 
-    def show(self, gaussians: Gaussians, stage: Stage | None = None) -> None:
-        """Show these splats from now on."""
+    def show(self, gaussians: Gaussians, stage: Stage | None = None, backdrop: Color | None = None) -> None:
+        """Show these splats from now on, before this colour."""
+        self.backdrop = self.backdrop if backdrop is None else backdrop
         self._gaussians = gaussians
         self.stage = stage or self.stage
         self._wake.set()
@@ -142,13 +146,15 @@ class Painter:
             self._paint_splats(gaussians, camera)
         else:
             self._paint_frame(gaussians, camera, sharp)
-        self._shown = _Shown(gaussians, mode, camera, sharp)
+        self._shown = _Shown(gaussians, mode, camera, sharp, self.backdrop)
         if self._on_painted is not None:
             self._on_painted(mode, time.perf_counter() - start, len(gaussians))
 
     def _worth_painting(self, gaussians: Gaussians, mode: str, camera: Cameras, sharp: bool) -> bool:
         shown = self._shown
         if shown is None or shown.gaussians is not gaussians or shown.mode != mode:
+            return True
+        if shown.backdrop != self.backdrop:
             return True
         if (camera.width, camera.height) != (shown.camera.width, shown.camera.height):
             return True
@@ -166,8 +172,10 @@ class Painter:
             gaussians, camera.positions[0], float(camera.intrinsics[0, 1, 1]), scale=self.stage.scale
         )
         shown = self._shown
-        if self._node is None or shown is None or shown.mode != SPLATS or not len(shown.gaussians):
-            self.client.scene.set_background_image(np.zeros((2, 2, 3), np.uint8), format="png")
+        before = shown.backdrop if shown and shown.mode == SPLATS and len(shown.gaussians) else None
+        if before != self.backdrop:
+            plain = np.broadcast_to(np.array(self.backdrop) * 255 + 0.5, (2, 2, 3)).astype(np.uint8)
+            self.client.scene.set_background_image(plain, format="png")
         if self._node is None:
             none = np.zeros((0, 3), np.float32)
             self._node = self.client.scene.add_gaussian_splats(
@@ -187,7 +195,7 @@ class Painter:
         longest = SHARP_PX if sharp else MOVING_PX
         ratio = min(1.0, longest / max(camera.width, camera.height))
         small = camera.resized(max(1, round(camera.width * ratio)), max(1, round(camera.height * ratio)))
-        picture = self._render(gaussians, small, self.stage.near)
+        picture = self._render(gaussians, small, self.stage.near, self.backdrop)
         if self._node is not None:
             self._node.visible = False
         self.client.scene.set_background_image(picture, format="jpeg", jpeg_quality=90 if sharp else 75)

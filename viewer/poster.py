@@ -1,20 +1,17 @@
-"""The first picture of a scene: the page shows it while everything else is still on its way."""
+"""The first picture of a scene: the page shows it while everything else is still on its way.
+
+Nothing here needs torch: drawing straight from the arrays of a plain .ply, the picture is there before torch is.
+"""
 
 from __future__ import annotations
 
 import io
-import math
-import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
 
-from ..reconstruct.cameras import Cameras, focal_px_from_fov, pinhole_intrinsics
-from .render import render_rgb8
-from .stage import Stage, fov_y_to_show
-
-if TYPE_CHECKING:
-    from ..reconstruct.scene import Scene
+from .home import Color, Home, half_height_to_show
 
 POSTER_PATH = "/cosmorama/poster.jpg"
 WIDTH, HEIGHT = 1600, 640
@@ -23,30 +20,45 @@ WINDOW_ASPECT = 16 / 10
 """Of the window that a new visitor's lens is first made for."""
 
 
-class Poster:
-    """What a new visitor will see first, as a JPEG; may be asked for by any thread."""
+@dataclass(frozen=True)
+class RawSplats:
+    """Parameters of splats as contiguous float32 arrays; named and shaped as in ``Gaussians``."""
 
-    def __init__(self) -> None:
-        """Nothing is drawn yet."""
-        self._lock = threading.Lock()
-        self._of: Scene | None = None
-        self._jpeg = b""
-
-    def jpeg(self, scene: Scene, stage: Stage) -> bytes:
-        """The picture of a scene from its home camera; empty if it has no splats."""
-        with self._lock:
-            if self._of is not scene:
-                self._jpeg = _jpeg(scene, stage)
-                self._of = scene
-            return self._jpeg
+    means: NDArray[np.float32]
+    quats: NDArray[np.float32]
+    log_scales: NDArray[np.float32]
+    opacity_logits: NDArray[np.float32]
+    sh: NDArray[np.float32]
 
 
-def _jpeg(scene: Scene, stage: Stage) -> bytes:
-    gaussians = scene.at(0.0)
-    if not len(gaussians):
+def draw_poster(splats: RawSplats, home: Home, near: float, backdrop: Color) -> bytes:
+    """What a new visitor will see first, as a JPEG; empty if there are no splats.
+
+    Args:
+        splats: of the scene.
+        home: its first camera.
+        near: the near plane in scene units.
+        backdrop: colour where there is nothing.
+
+    Raises:
+        FloatingPointError: a parameter that matters is not finite.
+    """
+    from PIL import Image
+
+    from ..reconstruct.rasterize.cpu.forward import Settings, run_forward
+
+    if not len(splats.means):
         return b""
-    focal = focal_px_from_fov(math.degrees(fov_y_to_show(stage.home, WINDOW_ASPECT)), HEIGHT)
-    camera = Cameras(stage.home.world_from_cam, pinhole_intrinsics(focal, WIDTH, HEIGHT)[None], WIDTH, HEIGHT)
+    focal = HEIGHT / (2 * half_height_to_show(home, WINDOW_ASPECT))
+    intrinsics = np.array([[[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]]])
+    degree = round(splats.sh.shape[1] ** 0.5) - 1
+    inputs = (
+        splats.means, splats.quats, splats.log_scales, splats.opacity_logits, splats.sh,
+        np.zeros((len(splats.means), 0), np.float32), home.world_from_cam[None],
+    )  # fmt: skip
+    images, _ = run_forward(inputs, Settings(intrinsics, WIDTH, HEIGHT, degree, False, near, 1e10))
+    color = images.color[0] + (1 - images.alpha[0])[..., None] * np.array(backdrop, np.float32)
+    pixels = (color.clip(0, 1) * 255 + 0.5).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(render_rgb8(gaussians, camera, stage.near)).save(buffer, "JPEG", quality=85)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

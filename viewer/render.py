@@ -8,15 +8,31 @@ from jaxtyping import UInt8
 
 from ..reconstruct.cameras import Cameras
 from ..reconstruct.gaussians import Gaussians
+from ..reconstruct.scene import Scene
+from .home import BLACK, Color
+from .poster import RawSplats, draw_poster
+from .stage import Stage, backdrop_of, home_of
 
 
-def render_rgb8(gaussians: Gaussians, camera: Cameras, near: float = 0.01) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture that a camera (a batch of one) takes, on black."""
+def render_rgb8(
+    gaussians: Gaussians, camera: Cameras, near: float = 0.01, backdrop: Color = BLACK
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture that a camera (a batch of one) takes, before a colour."""
     from ..reconstruct.rasterize import rasterize
 
     with torch.no_grad():
-        colour = rasterize(gaussians, camera, near=near).color[0]
+        colour = rasterize(gaussians, camera, near=near, background=torch.tensor(backdrop)).color[0]
     return (colour.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
+
+
+def poster(scene: Scene, stage: Stage) -> bytes:
+    """The first picture of a scene as a JPEG; empty if there is nothing to draw."""
+    tensors = scene.at(0.0).tensors().values()
+    splats = RawSplats(*(tensor.detach().float().contiguous().numpy() for tensor in tensors))
+    try:
+        return draw_poster(splats, home_of(stage.home), stage.near, backdrop_of(scene))
+    except FloatingPointError:
+        return b""
 
 
 def warm_up() -> None:

@@ -24,7 +24,7 @@ from .page import PageLink, ground_settings
 from .painter import Painter
 from .playback import Playback
 from .render import render_rgb8
-from .stage import Stage, fov_y_to_show, stage_scene
+from .stage import Stage, backdrop_of, fov_y_to_show, stage_scene
 
 if TYPE_CHECKING:
     from viser import ClientHandle
@@ -88,7 +88,7 @@ class Session:
     def refresh(self) -> None:
         """Show the current scene at the current time."""
         self.painter.set_mode(self.picker.mode(len(self.scene.gaussians)))
-        self.painter.show(self.gaussians, self.stage)
+        self.painter.show(self.gaussians, self.stage, backdrop_of(self.scene))
         self._tell_panels()
 
     def open(self, scene: Scene, name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -37,15 +36,17 @@ class View:
             raise InputError("--token must be at least 12 letters and digits")
         token = self.token or (secrets.token_hex(16) if self.public else None)
         host = "0.0.0.0" if self.public else "127.0.0.1"
-        viewer = show_scene(
-            self.scene, host=host, port=self.port, token=token, block=False, open_browser=self.open
+        show_scene(
+            self.scene,
+            host=host,
+            port=self.port,
+            token=token,
+            open_browser=self.open,
+            announce=self._announce,
         )
-        print(f"Walk in it at {viewer.url}", file=sys.stderr)
+
+    def _announce(self, url: str) -> None:
+        print(f"Walk in it at {url}", file=sys.stderr)
         if self.public:
-            there = viewer.url.replace("127.0.0.1", socket.gethostname())
-            print(f"From other machines: {there}", file=sys.stderr)
+            print(f"From other machines: {url.replace('127.0.0.1', socket.gethostname())}", file=sys.stderr)
         print("Ctrl+C ends the viewer.", file=sys.stderr, flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            viewer.stop()

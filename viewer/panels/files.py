@@ -87,7 +87,9 @@ def _dialog(session: Session) -> None:
 
 
 def _screenshot(session: Session) -> None:
-    pixels = render_rgb8(session.gaussians, session.painter.camera(), session.stage.near)
+    pixels = render_rgb8(
+        session.gaussians, session.painter.camera(), session.stage.near, session.painter.backdrop
+    )
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     session.client.send_file_download("cosmorama.png", buffer.getvalue(), save_immediately=True)

@@ -246,7 +246,7 @@ class SplatRenderer {
     const from = this.sortedFrom, to = [...camera.eye, ...forward];
     if (!from || to.some((value, i) => Math.abs(value - from[i]) > 1e-5)) this.#sort(camera.eye, forward);
     gl.viewport(0, 0, canvas.width, canvas.height);
-    gl.clearColor(0, 0, 0, 1);
+    gl.clearColor(...this.data.header.backdrop, 1);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.uniformMatrix3fv(this.uniform("camFromWorld"), true, r);
     gl.uniform3fv(this.uniform("eye"), camera.eye);
