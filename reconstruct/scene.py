@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .cameras import Cameras
 from .errors import InputError
-from .files import read_splats, write_splats
+from .files import MAX_SPLATS, read_splats, write_splats
 from .gaussians import Gaussians
 from .motion import Motion
 from .transforms_json import PosedImage, read_transforms, write_transforms
@@ -87,20 +87,24 @@ def save_scene(folder: Path, scene: Scene) -> None:
         save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "motion.safetensors")
 
 
-def load_scene(path: Path | str) -> Scene:
+def load_scene(path: Path | str, *, max_splats: int = MAX_SPLATS) -> Scene:
     """A scene folder, or any splat file on its own.
+
+    Args:
+        path: the folder or file.
+        max_splats: files that claim more are refused before memory is taken for them.
 
     Raises:
         InputError: no such path, or a file in it cannot be used.
     """
     path = Path(path)
     if path.is_file():
-        splats = read_splats(path)
+        splats = read_splats(path, max_splats=max_splats)
         up = torch.tensor(PHOTO_UP) if splats.up is None else splats.up
         return Scene(splats.gaussians, splats.motion, up, splats.metres_per_unit)
     if not (path / "scene.ply").is_file():
         raise InputError(f"{path}: neither a scene folder (no scene.ply in it) nor a splat file")
-    splats = read_splats(path / "scene.ply")
+    splats = read_splats(path / "scene.ply", max_splats=max_splats)
     try:
         info = json.loads((path / "scene.json").read_text()) if (path / "scene.json").exists() else {}
         up = torch.nn.functional.normalize(torch.tensor(info.get("up", PHOTO_UP), dtype=torch.float32), dim=0)

@@ -1,19 +1,24 @@
-"""The ground of a scene, so that who walks keeps standing, and a map of it seen from above."""
+"""The ground of a scene, so that who walks keeps standing, and a map: the scene seen from above and behind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from ..reconstruct.cameras import Cameras, look_at
 from ..reconstruct.gaussians import Gaussians
-from ..reconstruct.spherical_harmonics import rgb_from_sh
 
 CELLS = 48
-MAP_PX = 160
+MAP_PX = 300
+_MAP_TILT = 55.0
+"""Degrees above the horizon: walls are seen too, and hide little."""
+_MAP_DISTANCE = 4.0
+"""In sides of the grid."""
 _SOLID = 0.3
 """Opacity from which on a splat can be stood on."""
 _LEAST_SPLATS = 4
@@ -81,29 +86,49 @@ def estimate_ground(
     return Ground(up, origin, axes, size, _filled(_median3(heights.view(cells, cells))))
 
 
-def map_from_above(
-    gaussians: Gaussians, ground: Ground, ceiling: float, *, pixels: int = MAP_PX
-) -> UInt8[np.ndarray, "p p 4"]:
-    """What lies below a height, seen from above, RGBA; the first row is the far end of the grid's second
-    axis.
+def draw_map(
+    gaussians: Gaussians, ground: Ground, eye: Float[Tensor, "3"], *, pixels: int = MAP_PX
+) -> tuple[Cameras, UInt8[np.ndarray, "p p 4"]]:
+    """A scene as a tilted map shows it: from far above and behind.
 
     Args:
         gaussians: the scene.
-        ground: whose grid the map covers.
-        ceiling: along up; splats above it are left out, as a roof would hide the room.
+        ground: tells what is up; its grid is what the map covers, and its second axis points up there.
+        eye: a place where somebody stands; the map shows it too. What is much higher is left out, as a roof would
+            hide the room.
         pixels: per side.
+
+    Returns:
+        The camera of the map (a batch of one), and its picture, RGBA.
     """
-    seen = (gaussians.opacities > _SOLID) & (gaussians.means @ ground.up < ceiling)
-    picked = gaussians[seen]
-    picked = picked[:: max(1, len(picked) // 300_000)]
-    cell, inside = _cells(picked.means, ground.origin, ground.axes, ground.size, pixels)
-    color = rgb_from_sh(picked.sh[inside, 0]).clamp(0, 1)
-    total = torch.zeros(pixels * pixels, 4).index_add_(
-        0, cell, torch.cat([color, torch.ones(len(color), 1)], 1)
-    )
-    rgb = total[:, :3] / total[:, 3:].clamp_min(1)
-    rgba = torch.cat([rgb, (total[:, 3:] > 0).float()], dim=1).view(pixels, pixels, 4).flip(0)
-    return (rgba * 255 + 0.5).to(torch.uint8).numpy()
+    from ..reconstruct.rasterize import rasterize
+
+    means, middle = gaussians.means, ground.size / 2 * ground.axes.sum(0)
+    inside = ((means - ground.origin - middle) @ ground.axes.T).abs().amax(-1) < ground.size / 2
+    below = means @ ground.up < eye @ ground.up + 0.1 * ground.size
+    seen = gaussians[(gaussians.opacities > _SOLID) & inside & below]
+    centre = ground.origin + middle + float(ground.heights.median()) * ground.up
+    tilt = math.radians(_MAP_TILT)
+    away = math.sin(tilt) * ground.up - math.cos(tilt) * ground.axes[1]
+    pose = look_at((centre + _MAP_DISTANCE * ground.size * away)[None], centre[None], ground.axes[1])
+    camera = _framed(Cameras(pose, torch.eye(3)[None], pixels, pixels), seen.means, eye)
+    with torch.no_grad():
+        shown = rasterize(seen, camera)
+    color = (shown.color[0] / shown.alpha[0, ..., None].clamp_min(1e-6)).clamp(0, 1)
+    rgba = torch.cat([color, shown.alpha[0, ..., None]], dim=-1)
+    return camera, (rgba * 255 + 0.5).to(torch.uint8).numpy()
+
+
+def _framed(camera: Cameras, points: Float[Tensor, "n 3"], eye: Float[Tensor, "3"]) -> Cameras:
+    """The camera with the lens that just shows nearly all points, and the eye."""
+    spots = camera.project(points[None, :: max(1, len(points) // 50_000)])[0][0]
+    at = camera.project(eye[None, None])[0][0, 0]
+    low, high = torch.quantile(spots, torch.tensor([0.01, 0.99]), dim=0) if len(spots) else (at, at)
+    low, high = torch.minimum(low, at), torch.maximum(high, at)
+    focal = camera.width / (1.2 * float((high - low).max()) + 1e-6)
+    offset = camera.width / 2 - focal * (low + high) / 2
+    intrinsics = torch.tensor([[focal, 0, float(offset[0])], [0, focal, float(offset[1])], [0, 0, 1]])
+    return replace(camera, intrinsics=intrinsics[None])
 
 
 def _across(up: Tensor, ahead: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from PIL import Image
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from .ground import Ground, estimate_ground, map_from_above
+from ..reconstruct.cameras import Cameras
+from .ground import Ground, draw_map, estimate_ground
 from .stage import Stage
 
 if TYPE_CHECKING:
@@ -58,9 +59,22 @@ def ground_settings(session: Session) -> dict[str, Any]:
     ground = estimate_ground(gaussians, stage.up, eye, stage.home.forward[0]) if len(gaussians) else None
     if ground is None:
         return settings
-    ceiling = float(eye @ stage.up) + 0.1 * ground.size
-    picture = map_from_above(gaussians, ground, ceiling)
-    return settings | {"ground": _grid(ground, stage), "map": _data_url(picture)}
+    camera, picture = draw_map(gaussians, ground, eye)
+    return settings | {
+        "ground": _grid(ground, stage),
+        "map": {
+            "picture": _data_url(picture),
+            "pixels": _projection(camera, stage),
+            "arm": 0.12 * ground.size * stage.scale,
+        },
+    }
+
+
+def _projection(camera: Cameras, stage: Stage) -> list[list[float]]:
+    """[3, 4]: display coordinates to homogeneous pixels of a camera (a batch of one)."""
+    cam_from_world = camera.cam_from_world[0, :3].clone()
+    cam_from_world[:, :3] /= stage.scale
+    return (camera.intrinsics[0] @ cam_from_world).tolist()
 
 
 def _grid(ground: Ground, stage: Stage) -> dict[str, Any]:

@@ -26,14 +26,22 @@ log = logging.getLogger(__name__)
 UPLOAD_PATH = "/cosmorama/upload"
 MAX_UPLOAD = 1 << 30
 """Bytes of one file."""
+MAX_SPLATS = 3_000_000
+"""Of one file: 0.7 GB of memory. Packed formats hold many times more in ``MAX_UPLOAD``."""
 _IDLE_SECONDS = 30
 
 
 class Uploads:
     """The WebSocket channel for files: ``?session=KEY&name=NAME&size=BYTES``, then the bytes."""
 
-    def __init__(self, session_by_key: Callable[[str], Session | None], max_bytes: int = MAX_UPLOAD) -> None:
+    def __init__(
+        self,
+        session_by_key: Callable[[str], Session | None],
+        max_bytes: int = MAX_UPLOAD,
+        max_splats: int = MAX_SPLATS,
+    ) -> None:
         """Receive files for the sessions that ``session_by_key`` knows."""
+        self._max_splats = max_splats
         self._session_by_key = session_by_key
         self._max_bytes = max_bytes
         self._one_at_a_time = asyncio.Semaphore(1)
@@ -71,7 +79,7 @@ class Uploads:
             path = Path(folder) / f"upload{suffix}"
             await _write(connection, path, int(size))
             try:
-                scene = await asyncio.to_thread(load_scene, path)
+                scene = await asyncio.to_thread(load_scene, path, max_splats=self._max_splats)
             except InputError as error:
                 raise InputError(str(error).replace(str(path), name[:80])) from None
         session.open(scene, name)

@@ -19,7 +19,7 @@ from . import compressed_ply, ply
 from .atomic import atomic_write
 from .axes import fit_to_format, from_y_up
 from .ply import read_ply_header
-from .splat_file import SplatFile, drop_unusable
+from .splat_file import MAX_SPLATS, SplatFile, at_most, drop_unusable
 
 CODECS = {
     ".ply": "ply",
@@ -42,13 +42,17 @@ def splat_suffix(path: str | Path) -> str | None:
     return max((s for s in SPLAT_SUFFIXES if name.endswith(s)), key=len, default=None)
 
 
-def read_splats(path: str | Path) -> SplatFile:
+def read_splats(path: str | Path, *, max_splats: int = MAX_SPLATS) -> SplatFile:
     """Read splats of any format, by suffix.
 
     Formats that prescribe their own axes are turned into x right, y down, z forward, with ``up`` set.
 
+    Args:
+        path: the file.
+        max_splats: files that claim more are refused before memory is taken for them.
+
     Raises:
-        InputError: no such file, an unknown suffix, or a file that is damaged or not what its suffix says.
+        InputError: no such file, an unknown suffix, or a file that is damaged, too large or not what its suffix says.
     """
     path = Path(path)
     suffix, module = _codec(path)
@@ -57,7 +61,8 @@ def read_splats(path: str | Path) -> SplatFile:
     try:
         if suffix.endswith(".ply"):  # the name of a .ply file does not tell whether it is compressed
             module = compressed_ply if compressed_ply.is_compressed(read_ply_header(path)) else ply
-        file = module.read(path)
+        with at_most(max_splats):
+            file = module.read(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     gaussians, motion, notes = drop_unusable(file.gaussians, file.motion, str(path))

@@ -8,6 +8,8 @@ exactly 0 and 1) and log-scales of -inf (flat splats) are meant well by those wh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -26,6 +28,7 @@ MAX_SPLATS = 100_000_000
 """More than any scene in use; a header that claims more is taken for a fault."""
 _SMALL = 100_000
 """So many splats are harmless whatever they were unpacked from."""
+_most: ContextVar[int] = ContextVar("most_splats", default=MAX_SPLATS)
 CHUNK = 1 << 14
 """Splats handled at a time, so that a conversion needs little more memory than the splats themselves."""
 PHOTO_UP = (0.0, -1.0, 0.0)
@@ -63,6 +66,16 @@ class SplatFile:
     """What was lost, truncated or converted, one line each."""
 
 
+@contextmanager
+def at_most(splats: int) -> Iterator[None]:
+    """Within it, files that claim more splats are refused, before memory is taken for them."""
+    token = _most.set(min(splats, MAX_SPLATS))
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
 def check_count(path: Path, count: int, available: int, bytes_per_splat: float) -> None:
     """Refuse a claimed number of splats before anything is allocated for them.
 
@@ -74,6 +87,7 @@ def check_count(path: Path, count: int, available: int, bytes_per_splat: float) 
     """
     if count < 1:
         raise InputError(f"{path} holds no splats")
+    _check_limit(path, count)
     if count > MAX_SPLATS or count * bytes_per_splat > available:
         raise InputError(f"{path} is damaged or cut short: it claims {count} splats in {available} bytes")
 
@@ -83,7 +97,7 @@ def most_splats(size: int) -> int:
 
     At least a byte for each beyond the first 100,000: in real files it is 8 to 50, in bombs a fraction.
     """
-    return min(MAX_SPLATS, max(_SMALL, size))
+    return min(_most.get(), max(_SMALL, size))
 
 
 def check_packed_count(path: Path, count: int) -> None:
@@ -91,8 +105,14 @@ def check_packed_count(path: Path, count: int) -> None:
     size = path.stat().st_size
     if count < 1:
         raise InputError(f"{path} holds no splats")
+    _check_limit(path, count)
     if count > most_splats(size):
         raise InputError(f"{path} is damaged or made to do harm: it claims {count} splats in {size} bytes")
+
+
+def _check_limit(path: Path, count: int) -> None:
+    if _most.get() < min(count, MAX_SPLATS):
+        raise InputError(f"{path} holds {count:,} splats; at most {_most.get():,} can be opened here")
 
 
 def allocate(count: int, sh_degree: int) -> Gaussians:

@@ -1,7 +1,8 @@
+import pytest
 import torch
 
 from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
-from cosmorama.viewer.ground import estimate_ground, map_from_above
+from cosmorama.viewer.ground import draw_map, estimate_ground
 
 UP = torch.tensor([0.0, -1.0, 0.0])
 EYE = torch.tensor([0.0, -1.6, 0.0])
@@ -53,18 +54,21 @@ def test_too_few_splats_have_no_ground():
     assert estimate_ground(few, UP, EYE, AHEAD) is None
 
 
-def test_the_map_shows_the_floor_from_above_the_right_way_round():
+def test_the_map_shows_the_floor_from_above_and_behind():
     splats = room()
     ground = estimate_ground(splats, UP, EYE, AHEAD)
     assert ground is not None
     assert torch.allclose(torch.linalg.cross(ground.axes[0], ground.axes[1]), UP, atol=1e-6)
     assert torch.allclose(ground.axes[1], torch.tensor([0.8, 0.0, 0.6]))  # ahead is up on the map
-    marked = coloured(torch.tensor([[-2.0, 0.0, -3.0]]).repeat(500, 1), [0.0, 1, 0], 0.9)
-    picture = map_from_above(cat_gaussians([splats, marked]), ground, 2.0, pixels=64)
-    assert (picture[..., 3] > 0).mean() > 0.6
+    marked = coloured(torch.tensor([[-2.0, -0.3, -3.0]]).repeat(500, 1), [0.0, 1, 0], 0.9)
+    camera, picture = draw_map(cat_gaussians([splats, marked]), ground, EYE, pixels=64)
+    assert 0.3 < (picture[..., 3] > 128).mean() < 0.9
     greenest = (picture[..., 1].astype(int) - picture[..., 0]).argmax()
     row, column = divmod(int(greenest), 64)
-    offset = torch.tensor([-2.0, 0.0, -3.0]) - ground.origin
-    across, along = (offset @ ground.axes.T / ground.size * 64).tolist()
-    assert abs(column - across) <= 1
-    assert abs((63 - row) - along) <= 1
+    (spot,), _ = camera.project(torch.tensor([[[-2.0, -0.3, -3.0], [0.0, -1.6, 0.0], [0.8, -1.6, 0.6]]]))
+    assert (spot[0] - torch.tensor([column + 0.5, row + 0.5])).abs().max() < 1.5
+    assert ((spot[1:] > 0) & (spot[1:] < 64)).all()  # who stands there is on the map
+    assert float(spot[2, 1]) < float(spot[1, 1])  # ahead is up
+    assert float(spot[2, 0]) == pytest.approx(float(spot[1, 0]), abs=0.1)
+    whites = (picture[..., :3].min(-1) > 200) & (picture[..., 3] > 128)
+    assert not whites.any()  # neither fog nor the ceiling hides the floor

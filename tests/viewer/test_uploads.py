@@ -1,12 +1,14 @@
 import asyncio
+import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from cosmorama.reconstruct.files import write_splats
-from cosmorama.viewer.uploads import Uploads
+from cosmorama.reconstruct.files import SPLAT_SUFFIXES, write_splats
+from cosmorama.reconstruct.scene import load_scene
+from cosmorama.viewer.uploads import MAX_SPLATS, Uploads
 
 
 class Connection:
@@ -32,10 +34,10 @@ class Session:
         self.opened.append((scene, name))
 
 
-def upload(query, parts, *, max_bytes=1 << 20):
+def upload(query, parts, *, max_bytes=1 << 20, max_splats=10_000):
     session = Session()
     connection = Connection(query, parts)
-    uploads = Uploads(lambda key: session if key == "k" else None, max_bytes)
+    uploads = Uploads(lambda key: session if key == "k" else None, max_bytes, max_splats)
     with ThreadPoolExecutor(1) as thread:  # the browser tests leave an event loop running in this one
         thread.submit(asyncio.run, uploads.receive(connection)).result()  # type: ignore[arg-type]
     return session.opened, connection
@@ -78,3 +80,28 @@ def test_bad_uploads_get_one_clear_line_and_nothing_is_read_on(query, parts, rea
     assert not opened
     assert reason in connection.sent[0]["error"]
     assert "/tmp" not in connection.sent[0]["error"]
+
+
+@pytest.mark.parametrize("suffix", [s for s in SPLAT_SUFFIXES if not s.startswith(".usd")])
+def test_more_splats_than_can_be_shown_are_refused_in_every_format(tmp_path, make_gaussians, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_splats(path, make_gaussians(300))
+    data = path.read_bytes()
+    query = f"session=k&name=a{suffix}&size={len(data)}"
+    opened, connection = upload(query, [data], max_splats=299)
+    assert not opened
+    assert connection.sent == [{"error": f"a{suffix} holds 300 splats; at most 299 can be opened here"}]
+    opened, _ = upload(query, [data], max_splats=300)
+    assert len(opened) == 1
+    assert len(load_scene(path).gaussians) == 300  # one's own files are not limited like that
+
+
+def test_a_packed_file_cannot_claim_a_hundred_million(tmp_path, make_gaussians):
+    """The header is believed only as far as the limit goes: nothing is unpacked for it."""
+    path = tmp_path / "a.spz"
+    write_splats(path, make_gaussians(300))
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    raw[8:12] = (100_000_000).to_bytes(4, "little")
+    data = gzip.compress(bytes(raw))
+    _, connection = upload(f"session=k&name=a.spz&size={len(data)}", [data], max_splats=MAX_SPLATS)
+    assert "100,000,000 splats; at most 3,000,000" in connection.sent[0]["error"]

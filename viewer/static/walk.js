@@ -118,20 +118,28 @@
   function drawMap() {
     map.style.display = config.map ? "block" : "none";
     if (!config.map) return;
-    if (picture.src !== config.map) picture.src = config.map;
-    const { eye, ahead } = pose(), g = config.ground, key = [...eye, ...ahead, picture.complete, picture.src.length].join();
+    if (picture.src !== config.map.picture) picture.src = config.map.picture;
+    const { eye, ahead } = pose(), key = [...eye, ...ahead, picture.complete, picture.src.length].join();
     if (key === drawnMap) return;
     drawnMap = key;
     const ctx = map.getContext("2d"), s = map.width;
     ctx.clearRect(0, 0, s, s);
     if (picture.complete && picture.naturalWidth) ctx.drawImage(picture, 0, 0, s, s);
-    const off = [eye[0] - g.origin[0], eye[1] - g.origin[1], eye[2] - g.origin[2]];
-    const inset = (v) => Math.min(s - 14, Math.max(14, v));
-    const x = inset(dot(off, g.axes[0]) / g.size * s), y = inset(s - dot(off, g.axes[1]) / g.size * s);
-    const heading = Math.atan2(-dot(ahead, g.axes[1]), dot(ahead, g.axes[0]));
+    const onMap = (p) => {
+      const [x, y, z] = config.map.pixels.map((row) => dot(row, p) + row[3]);
+      return [x / z, y / z];
+    };
+    const inset = (v) => Math.min(s - 14, Math.max(14, v)), [x, y] = onMap(eye);
+    const side = [0, 1, 2].map((i) => ahead[(i + 1) % 3] * config.up[(i + 2) % 3] - ahead[(i + 2) % 3] * config.up[(i + 1) % 3]);
+    const spread = Math.tan(viser().camera.fov * Math.PI / 360) * viser().camera.aspect;
+    const [left, tip, right] = [-spread, 0, spread].map((a) => onMap(eye.map((v, i) => v + 2 * config.map.arm * (ahead[i] + a * side[i]))));
     ctx.save();
-    ctx.translate(x, y);
-    ctx.rotate(heading);
+    ctx.fillStyle = "#00a2ff66";
+    ctx.beginPath();
+    ctx.moveTo(x, y); ctx.lineTo(...left); ctx.lineTo(...right); ctx.closePath();
+    ctx.fill();
+    ctx.translate(inset(x), inset(y));
+    ctx.rotate(Math.atan2(tip[1] - y, tip[0] - x));
     ctx.beginPath();
     ctx.moveTo(18, 0); ctx.lineTo(-12, 12); ctx.lineTo(-6, 0); ctx.lineTo(-12, -12); ctx.closePath();
     ctx.lineJoin = "round";
