@@ -21,6 +21,8 @@ _MAP_DISTANCE = 4.0
 """In sides of the grid."""
 _SOLID = 0.3
 """Opacity from which on a splat can be stood on."""
+_STEEPEST = 2.5
+"""Rise from cell to cell, in sides of a cell, up to which a surface goes on; cells are coarse, slopes less steep."""
 _LEAST_SPLATS = 4
 """A cell with fewer solid splats says nothing about the ground."""
 
@@ -57,7 +59,8 @@ def estimate_ground(
     """The lowest solid surface in every cell, smoothed; None if there is too little to tell.
 
     A cell's height is the 10 % quantile of its solid splats that lie below the eye; a 3x3 median removes
-    cells that are unlike their neighbours, and empty cells take the mean of those around them.
+    cells that are unlike their neighbours. Where nothing lies below the eye, the ground climbs on as long as the
+    lowest solid surface there is one that can be climbed from the cells around it; else it takes their mean.
 
     Args:
         gaussians: the scene.
@@ -66,24 +69,19 @@ def estimate_ground(
         ahead: where they look; the grid's second axis, which points up on the map.
         cells: per side.
     """
-    solid = (gaussians.opacities > _SOLID) & (gaussians.means @ up < eye @ up)
-    points = gaussians.means[solid]
-    if len(points) < 10 * _LEAST_SPLATS:
+    points = gaussians.means[gaussians.opacities > _SOLID]
+    points = points[:: max(1, len(points) // 600_000)]
+    below = points[points @ up < eye @ up]
+    if len(below) < 10 * _LEAST_SPLATS:
         return None
-    points = points[:: max(1, len(points) // 300_000)]
-    origin, axes, size = _square(points, _across(up, ahead), eye)
-    cell, inside = _cells(points, origin, axes, size, cells)
-    height = points[inside] @ up
-    order = torch.argsort(cell * 4.0 + (height - height.min()) / (height.max() - height.min() + 1e-9))
-    cell, height = cell[order], height[order]
-    ids, counts = torch.unique_consecutive(cell, return_counts=True)
-    firsts = counts.cumsum(0) - counts
-    heights = torch.full((cells * cells,), torch.nan)
-    enough = counts >= _LEAST_SPLATS
-    if not bool(enough.any()):
+    origin, axes, size = _square(below, _across(up, ahead), eye)
+    lowest, anywhere = (
+        _lowest(*_cells(some, origin, axes, size, cells), some @ up, cells) for some in (below, points)
+    )
+    if bool(lowest.isnan().all()):
         return None
-    heights[ids[enough]] = height[firsts + counts // 10][enough]
-    return Ground(up, origin, axes, size, _filled(_median3(heights.view(cells, cells))))
+    step = _STEEPEST * size / cells
+    return Ground(up, origin, axes, size, _filled(_median3(lowest), anywhere, step))
 
 
 def draw_map(
@@ -157,18 +155,40 @@ def _cells(points: Tensor, origin: Tensor, axes: Tensor, size: float, count: int
     return (index[:, 1] * count + index[:, 0])[inside], inside
 
 
+def _lowest(cell: Tensor, inside: Tensor, height: Tensor, cells: int) -> Float[Tensor, "cells cells"]:
+    """The 10 % quantile of the heights in every cell; not a number where there are too few."""
+    heights = torch.full((cells * cells,), torch.nan)
+    if not len(cell):
+        return heights.view(cells, cells)
+    height = height[inside]
+    order = torch.argsort(cell * 4.0 + (height - height.min()) / (height.max() - height.min() + 1e-9))
+    cell, height = cell[order], height[order]
+    ids, counts = torch.unique_consecutive(cell, return_counts=True)
+    firsts = counts.cumsum(0) - counts
+    enough = counts >= _LEAST_SPLATS
+    heights[ids[enough]] = height[firsts + counts // 10][enough]
+    return heights.view(cells, cells)
+
+
 def _median3(heights: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
     padded = torch.nn.functional.pad(heights[None, None], (1, 1, 1, 1), value=torch.nan)[0, 0]
     around = padded.unfold(0, 3, 1).unfold(1, 3, 1).reshape(*heights.shape, 9)
     return torch.where(heights.isnan(), heights, around.nanmedian(-1).values)
 
 
-def _filled(heights: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
-    """Empty cells become the mean of their filled neighbours, again and again from the edges inwards."""
+def _filled(
+    heights: Float[Tensor, "r c"], surface: Float[Tensor, "r c"], step: float
+) -> Float[Tensor, "r c"]:
+    """Empty cells take the mean of their filled neighbours, or the surface that lies within a step of it.
+
+    Again and again, from the edges inwards.
+    """
     while bool(heights.isnan().any()):
         known = (~heights.isnan()).float()
         kernel = torch.ones(1, 1, 3, 3)
         total = torch.nn.functional.conv2d(heights.nan_to_num(0.0)[None, None], kernel, padding=1)[0, 0]
         count = torch.nn.functional.conv2d(known[None, None], kernel, padding=1)[0, 0]
-        heights = torch.where(heights.isnan() & (count > 0), total / count.clamp_min(1), heights)
+        mean = total / count.clamp_min(1)
+        new = torch.where((surface - mean).abs() < step, surface, mean)
+        heights = torch.where(heights.isnan() & (count > 0), new, heights)
     return heights

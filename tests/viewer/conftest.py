@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,7 @@ from cosmorama.reconstruct.gaussians import Gaussians, gaussians_from_points
 from cosmorama.reconstruct.motion import Motion
 from cosmorama.reconstruct.scene import Scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
+from cosmorama.viewer import Viewer
 from cosmorama.viewer.headless import CHROMIUM_ARGS
 
 CHROMIUM = "/usr/bin/chromium"
@@ -85,3 +88,46 @@ def page(browser):
     yield tab
     tab.close()
     assert not errors
+
+
+def _wait_until(condition, seconds=90.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@contextmanager
+def _serving(scene, **options):
+    viewer = Viewer(scene, port=0, **options)
+    try:
+        yield viewer
+    finally:
+        viewer.stop()
+
+
+def _visit(page, viewer):
+    known = set(map(id, viewer.sessions()))
+    page.goto(
+        viewer.url + ("&" if "?" in viewer.url else "?") + "fixedDpr=1"
+    )  # else viser shrinks the canvas when slow
+    _wait_until(lambda: any(id(s) not in known for s in viewer.sessions()))
+    session = next(s for s in viewer.sessions() if id(s) not in known)
+    _wait_until(lambda: session.painter._shown is not None)
+    page.wait_for_selector("#cosmorama-config", state="attached")
+    return session
+
+
+@pytest.fixture(scope="session")
+def wait_until():
+    return _wait_until
+
+
+@pytest.fixture(scope="session")
+def serving():
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def visit():
+    return _visit

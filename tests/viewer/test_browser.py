@@ -1,7 +1,5 @@
 """The viewer and the shared page in a real browser."""
 
-import time
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,38 +10,10 @@ from cosmorama.reconstruct.files import write_splats
 from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
 from cosmorama.reconstruct.scene import Scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
-from cosmorama.viewer import LiveSession, Viewer, write_html
+from cosmorama.viewer import LiveSession, write_html
 from cosmorama.viewer.headless import canvas_pixels, psnr
 from cosmorama.viewer.modes import FRAMES, SPLATS
 from cosmorama.viewer.render import render_rgb8
-
-
-def wait_until(condition, seconds=90.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
-@contextmanager
-def serving(scene, **options):
-    viewer = Viewer(scene, port=0, **options)
-    try:
-        yield viewer
-    finally:
-        viewer.stop()
-
-
-def visit(page, viewer):
-    known = set(map(id, viewer.sessions()))
-    page.goto(
-        viewer.url + ("&" if "?" in viewer.url else "?") + "fixedDpr=1"
-    )  # else viser shrinks the canvas when slow
-    wait_until(lambda: any(id(s) not in known for s in viewer.sessions()))
-    session = next(s for s in viewer.sessions() if id(s) not in known)
-    wait_until(lambda: session.painter._shown is not None)
-    page.wait_for_selector("#cosmorama-config", state="attached")
-    return session
 
 
 def agreement(page, session):
@@ -55,7 +25,9 @@ def agreement(page, session):
     return psnr(shown, render_rgb8(session.gaussians, camera))
 
 
-def test_splats_appear_as_we_render_them_and_keys_walk(page, make_gaussians, make_camera):
+def test_splats_appear_as_we_render_them_and_keys_walk(
+    page, make_gaussians, make_camera, serving, visit, wait_until
+):
     page.set_viewport_size({"width": 480, "height": 220})
     gaussians = make_gaussians(10_000)
     gaussians = replace(gaussians, log_scales=gaussians.log_scales - 0.5)
@@ -81,7 +53,7 @@ def test_splats_appear_as_we_render_them_and_keys_walk(page, make_gaussians, mak
         assert "rendered here" in session.mode_text
 
 
-def test_the_whole_photo_stays_in_a_window_of_any_shape(page, scene):
+def test_the_whole_photo_stays_in_a_window_of_any_shape(page, scene, serving, visit, wait_until):
     with serving(scene) as viewer:
         session = visit(page, viewer)
         wait_until(lambda: just_fits(session.painter.camera(), scene.home))
@@ -103,7 +75,7 @@ def spread(camera):
     return camera.width / float(k[0, 0]), camera.height / float(k[1, 1])
 
 
-def test_a_gamepad_walks_and_looks(page, scene):
+def test_a_gamepad_walks_and_looks(page, scene, serving, visit, wait_until):
     with serving(scene) as viewer:
         session = visit(page, viewer)
         page.evaluate("navigator.getGamepads = () => [{connected: true, axes: [0, -1, 0, 0], buttons: []}]")
@@ -112,7 +84,9 @@ def test_a_gamepad_walks_and_looks(page, scene):
         wait_until(lambda: float(session.painter.camera().forward[0, 0]) > 0.1)  # to the right
 
 
-def test_the_timeline_plays_and_uploads_open(page, moving_scene, tmp_path, make_gaussians):
+def test_the_timeline_plays_and_uploads_open(
+    page, moving_scene, tmp_path, make_gaussians, serving, visit, wait_until
+):
     with serving(moving_scene) as viewer:
         session = visit(page, viewer)
         before = canvas_pixels(page)
@@ -134,7 +108,9 @@ def test_the_timeline_plays_and_uploads_open(page, moving_scene, tmp_path, make_
         assert len(session.scene.gaussians) == 77
 
 
-def test_two_viewers_do_not_disturb_each_other(browser, page, make_gaussians, make_camera):
+def test_two_viewers_do_not_disturb_each_other(
+    browser, page, make_gaussians, make_camera, serving, visit, wait_until
+):
     small = Scene(make_gaussians(300), views=images_from_cameras(make_camera()))
     with serving(small) as viewer:
         first = visit(page, viewer)
@@ -153,7 +129,7 @@ def test_two_viewers_do_not_disturb_each_other(browser, page, make_gaussians, ma
         wait_until(lambda: len(viewer.sessions()) == 1)
 
 
-def test_a_wrong_token_shows_nothing(page, scene):
+def test_a_wrong_token_shows_nothing(page, scene, serving, visit):
     with serving(scene, token="right0right0right") as viewer:
         answer = page.goto(viewer.url.replace("right0", "wrong0"))
         assert answer.status == 403
@@ -161,7 +137,7 @@ def test_a_wrong_token_shows_nothing(page, scene):
         visit(page, viewer)
 
 
-def test_a_growing_scene_is_shown_and_can_be_cancelled(page, scene, make_camera):
+def test_a_growing_scene_is_shown_and_can_be_cancelled(page, scene, make_camera, wait_until):
     live = LiveSession(port=0)
     try:
         page.goto(live.url)
@@ -241,7 +217,7 @@ def test_the_shared_file_sorts_by_depth_and_plays(page, moving_scene, make_camer
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example"])
-def test_a_foreign_page_cannot_reach_the_viewer(page, scene, origin):
+def test_a_foreign_page_cannot_reach_the_viewer(page, scene, origin, serving):
     with serving(scene) as viewer:
         page.route(f"{origin}/*", lambda route: route.fulfill(body="<html></html>", content_type="text/html"))
         page.goto(f"{origin}/")

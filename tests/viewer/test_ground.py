@@ -43,6 +43,18 @@ def test_heights_follow_the_floor_and_ignore_ceiling_floaters_and_fog():
     assert not ground.heights.isnan().any()
 
 
+def test_a_hill_is_climbed_above_the_first_eye_height_and_a_wall_is_not():
+    g = torch.Generator().manual_seed(1)
+    x, z = torch.rand(2, 60_000, generator=g) * 8 - 4
+    slope = torch.stack([x, -0.9 * x.clamp_min(0), z], -1)  # rises to 3.6, the eye is at 1.6
+    walled = slope.clone()
+    walled[:, 1] = -5.0 * (x > 2)  # a high plateau behind a cliff
+    for points, top in ((slope, 2.7), (walled, 0.0)):
+        ground = estimate_ground(coloured(points, [1.0, 0, 0], 0.9), UP, EYE, AHEAD)
+        assert ground is not None
+        assert float(ground.at(torch.tensor([[3.0, 0.0, 0.0]]))) == pytest.approx(top, abs=0.25)
+
+
 def test_somebody_who_looks_straight_down_has_a_map_too():
     ground = estimate_ground(room(), UP, EYE, -UP)
     assert ground is not None

@@ -41,7 +41,7 @@
                      elevate: (d, ...r) => controls.elevate(d * speed(), ...r),
                      rotate: (a, p, ...r) => (walking() ? controls.rotate(-a, -p, ...r) : controls.rotate(a, p, ...r)) };
     return new Proxy(controls, {
-      get: (target, name) => scaled[name] ?? Reflect.get(target, name),
+      get: (target, name) => (name === "unscaled" ? target : scaled[name] ?? Reflect.get(target, name)),
       set: (target, name, value) => Reflect.set(target, name, value),
     });
   }
@@ -77,15 +77,16 @@
     return (1 - v) * ((1 - u) * at(j, i) + u * at(j, i + 1)) + v * ((1 - u) * at(j + 1, i) + u * at(j + 1, i + 1));
   }
 
-  let eyeHeight = null;
+  let eyeHeight = null, settling = 0;
   function stand(controls, seconds, stick) {
     if (!config.stand || !config.ground) { eyeHeight = null; return; }
     const { eye } = pose(), ground = groundBelow(eye), height = dot(eye, config.up) - ground;
     const held = (...codes) => codes.some((k) => keyed.has(k));
     const walks = stick.walks || held("KeyW", "KeyA", "KeyS", "KeyD"), climbs = stick.climbs || held("KeyQ", "KeyE");
-    if (eyeHeight === null || climbs || !walks) { eyeHeight = height; return; }
+    settling = walks ? 0.5 : settling - seconds;  // who stops takes the last step to its end
+    if (eyeHeight === null || climbs || settling < 0) { eyeHeight = height; return; }
     const rise = (eyeHeight - height) * (1 - Math.exp(-8 * seconds));
-    if (Math.abs(rise) > 1e-5) controls.elevate(rise, false);
+    if (Math.abs(rise) > 1e-5) controls.unscaled.elevate(rise, false);
   }
 
   // ---- gamepad: the left stick walks, the right one looks, triggers climb, shoulders change the pace ---------------

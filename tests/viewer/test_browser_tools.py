@@ -1,0 +1,134 @@
+"""Standing, cleaning and setting axes in a real browser."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
+from cosmorama.reconstruct.scene import Scene
+from cosmorama.reconstruct.transforms_json import images_from_cameras
+
+
+def sheet(normal, height, *, count=4000, seed=0):
+    """Splats on a plane ``height`` below the origin, coloured by place."""
+    g = torch.Generator().manual_seed(seed)
+    flat = (torch.rand(count, 3, generator=g) - 0.5) * torch.tensor([8.0, 0.0, 16.0])
+    flat[:, 1] = (height * normal.norm() - flat @ normal) / normal[1]
+    return gaussians_from_points(
+        flat, torch.rand(count, 3, generator=g) * 0.8, torch.full((count,), 0.06), opacity=0.9
+    )
+
+
+@pytest.fixture
+def hillside(make_camera):
+    """A slope of 1 in 4 that rises ahead of somebody whose eyes are 1.6 above it."""
+    return Scene(
+        sheet(torch.tensor([0.0, 1.0, 0.25]), 1.6 / math.hypot(1, 0.25)),
+        metres_per_unit=1.0,
+        views=images_from_cameras(make_camera()),
+    )
+
+
+def test_who_walks_up_a_slope_rises_with_it(page, hillside, serving, visit, wait_until):
+    with serving(hillside) as viewer:
+        session = visit(page, viewer)
+        page.wait_for_selector("#cosmorama-map", state="visible")
+
+        def stands_at():
+            _, y, z = session.painter.camera().positions[0].tolist()
+            return z, -y - 0.25 * z  # how much further above the ground than at the start
+
+        page.keyboard.down("w")
+        wait_until(lambda: stands_at()[0] > 2)
+        page.keyboard.up("w")
+        assert -session.painter.camera().positions[0, 1] > 0.3
+        wait_until(lambda: abs(stands_at()[1]) < 0.12)
+        page.keyboard.press("g")  # from here on as a bird
+        wait_until(lambda: not page_setting(page, "stand"))
+        height = float(session.painter.camera().positions[0, 1])
+        page.keyboard.down("w")
+        wait_until(lambda: stands_at()[0] > 3)
+        page.keyboard.up("w")
+        assert float(session.painter.camera().positions[0, 1]) == pytest.approx(height, abs=0.02)
+
+
+def page_setting(page, name):
+    return page.evaluate(f"JSON.parse(document.getElementById('cosmorama-config').dataset.config)['{name}']")
+
+
+def notes(page):
+    return " ".join(page.locator(".mantine-Notification-root").all_text_contents())
+
+
+def test_each_kind_of_floater_can_be_deleted_and_brought_back(
+    page, make_gaussians, make_camera, serving, visit, wait_until
+):
+    solid = make_gaussians(1500, sh_degree=0)
+    solid = replace(solid, opacity_logits=torch.full((1500,), 2.0), log_scales=torch.full((1500, 3), -2.2))
+    middle = solid.means[:40]
+    faint = gaussians_from_points(middle[:20], torch.rand(20, 3), torch.full((20,), 0.05), opacity=0.02)
+    large = gaussians_from_points(middle[:9], torch.rand(9, 3), torch.full((9,), 0.5), opacity=0.9)
+    far = torch.arange(5)[:, None] * torch.tensor([0.0, 0.0, 3.0]) + torch.tensor([0.5, 0.5, 9.0])
+    lonely = gaussians_from_points(far, torch.rand(5, 3), torch.full((5,), 0.05), opacity=0.9)
+    scene = Scene(cat_gaussians([solid, faint, large, lonely]), views=images_from_cameras(make_camera()))
+    with serving(scene) as viewer:
+        session = visit(page, viewer)
+        page.set_viewport_size({"width": 700, "height": 600})
+        page.get_by_role("tab", name="Edit").click()
+        left = 1534
+        for button, count in (("Delete faint", 20), ("Delete large", 9), ("Delete isolated", 5)):
+            page.get_by_role("button", name=button).click()
+            left -= count
+            wait_until(lambda left=left: len(session.scene.gaussians) == left)
+            wait_until(lambda count=count: f"{count} of" in notes(page))
+        assert torch.equal(session.scene.gaussians.means, solid.means)
+        for _ in range(3):
+            page.keyboard.press("Control+z")
+        wait_until(lambda: len(session.scene.gaussians) == 1534)
+        page.get_by_role("button", name="Redo").click()
+        wait_until(lambda: len(session.scene.gaussians) == 1514)
+        assert len(viewer.scene.gaussians) == 1534  # nobody else's scene has changed
+
+
+def test_the_crop_box_keeps_what_is_inside(page, hillside, serving, visit, wait_until):
+    with serving(hillside) as viewer:
+        session = visit(page, viewer)
+        page.set_viewport_size({"width": 700, "height": 700})
+        page.get_by_role("tab", name="Edit").click()
+        page.get_by_text("Crop box").click()
+        page.get_by_text("Show the box").click()
+        page.get_by_role("button", name="Keep what is inside").click()
+        wait_until(lambda: len(session.scene.gaussians) < 4000)
+        reach = session.stage.pivot_distance
+        off = (session.scene.gaussians.means - torch.tensor([0.0, 0.0, reach])).abs()
+        assert off.max() <= reach / 2 + 0.01
+        assert len(session.scene.gaussians) > 50
+
+
+def test_up_and_origin_can_be_set(page, make_camera, serving, visit, wait_until):
+    normal = torch.nn.functional.normalize(torch.tensor([0.25, 1.0, 0.1]), dim=0)  # a floor that leans
+    scene = Scene(sheet(normal, 1.6), metres_per_unit=1.0, views=images_from_cameras(make_camera()))
+    with serving(scene) as viewer:
+        session = visit(page, viewer)
+        page.set_viewport_size({"width": 700, "height": 700})
+        page.get_by_role("tab", name="Edit").click()
+        page.get_by_text("Up and origin").click()
+        page.get_by_role("button", name="Up is across the floor").click()
+        wait_until(lambda: float(session.scene.up @ -normal) > 0.9995)
+        page.keyboard.down("w")  # a step, so that the camera is told the new horizon
+        wait_until(lambda: float(session.painter.camera().positions[0].norm()) > 0.3)
+        page.keyboard.up("w")
+        wait_until(lambda: abs(float(session.painter.camera().world_from_cam[0, :3, 0] @ normal)) < 0.01)
+        page.get_by_role("button", name="Turn it upside down").click()
+        wait_until(lambda: float(session.scene.up @ normal) > 0.9995)
+        page.keyboard.press("Control+z")
+        wait_until(lambda: float(session.scene.up @ -normal) > 0.9995)
+        page.keyboard.down("ArrowDown")  # look at the floor
+        wait_until(lambda: float(session.painter.camera().forward[0] @ normal) > 0.5)
+        page.keyboard.up("ArrowDown")
+        page.get_by_role("button", name="Origin in the middle of my view").click()
+        wait_until(lambda: session.scene.views[0] is not scene.views[0])
+        moved = scene.gaussians.means[0] - session.scene.gaussians.means[0]  # where the origin was set
+        assert abs(float(moved @ normal) - 1.6) < 0.1  # on the floor
