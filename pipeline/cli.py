@@ -24,6 +24,10 @@ COMMANDS = {
     "train world": ("train_world:TrainWorld", "render the synthetic world that everything learns from"),
     "train depth": ("train_depth:TrainDepth", "the depth head, on the synthetic world"),
     "train codec": ("train_codec:TrainCodec", "the latent codec of the view generator"),
+    "train filling": (
+        "train_filling:TrainFilling",
+        "what the view generator starts from where nothing is known",
+    ),
     "train views-data": ("prepare_views:PrepareViews", "encode the world and photos into samples for it"),
     "train views": ("train_views:TrainViews", "the view generator"),
     "eval depth": ("eval_depth:EvalDepth", "depth against true depth"),

@@ -98,7 +98,10 @@ def grow(
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]
         (memory, alpha), before = show(gaussians, group), len(pieces)
-        pictures = generator(ViewRequest(group, memory, photo[None], photo_camera, seed + start, text))
+        request = ViewRequest(
+            group, memory, photo[None], photo_camera, seed + start, text, photo_depths=photo_depth[None]
+        )
+        pictures = generator(request)
         for index, camera in enumerate(group):
             shown = (memory, alpha) if index == 0 else show(gaussians, camera)
             if index:

@@ -20,6 +20,8 @@ class PrepareViews:
     """Folder of photos, for warp-and-fill."""
     codec: Path | None = None
     """codec.safetensors; default the shipped one."""
+    filling: Path | None = None
+    """filling.safetensors of `train filling`, which fills what scenes do not show; default the shipped one."""
     depth_model: str = "cosmorama"
     """Estimates the photos' depth."""
     prefix: str = "a"
@@ -43,6 +45,7 @@ class PrepareViews:
         import torch
 
         from ...reconstruct.errors import InputError
+        from ..diffusion.filling import filling_from_file, load_filling
         from ..diffusion.sources import world_scenes, write_photos, write_scenes
         from ..latents.codec import codec_from_file, load_codec
         from ..latents.photos import SUFFIXES
@@ -59,8 +62,9 @@ class PrepareViews:
 
             world = WorldDataset(self.world)
             scenes = world_scenes(world, views=self.views, width=width, height=height, part=self.part)
+            filling = filling_from_file(self.filling) if self.filling else load_filling()
             write_scenes(
-                scenes, codec, self.out, prefix=f"scenes-{prefix}", variants=self.variants,
+                scenes, codec, self.out, prefix=f"scenes-{prefix}", variants=self.variants, filling=filling,
                 features=self.features, seed=self.seed, on_progress=_print,
             )  # fmt: skip
         if self.photos is not None:

@@ -25,6 +25,8 @@ class TrainViews:
     """Folder of `cosmorama train views-data`."""
     out: Path
     """Folder of the run."""
+    start: Path | None = None
+    """views.safetensors of a run on other data to begin with; its last layer is set to zero, as before any training."""
     preset: Literal["cpu", "gpu", "cluster"] = "cpu"
     """Size of the network, of the batches and of the run."""
     codec: Path | None = None
@@ -85,7 +87,7 @@ class TrainViews:
         with join_processes(self.device) as processes:
             train_views(
                 self.data / TRAIN, self.out, self.config(), processes,
-                on_progress=_print if processes.is_main else None, on_sheet=on_sheet,
+                start=self.start, on_progress=_print if processes.is_main else None, on_sheet=on_sheet,
             )  # fmt: skip
 
     def config(self) -> ViewTrainingConfig:

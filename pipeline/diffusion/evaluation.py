@@ -21,9 +21,12 @@ from ...reconstruct.rasterize import rasterize
 from ..depth.frames import INTRINSICS, frame_folder, read_frame
 from ..dinov2 import PATCH, dinov2_features
 from ..generators import ViewGenerator, ViewRequest
+from ..generators.blend import blend_generated
 from ..grow import COVERED, grow, show
+from .filling import Filling
+from .generator import filled_memory
 from .groups import PosedViews, resize_images
-from .memory import fill_memory
+from .memory import fill_memory, known_pixels
 
 DINO_LAYER = 6
 """Middle features see texture as well as things; the last layer mostly sees things."""
@@ -55,6 +58,25 @@ class SmoothGenerator:
     ) -> Float[Tensor, "v h w 3"]:
         """See ``ViewGenerator``."""
         return fill_memory(request.memory)
+
+
+class FillingGenerator:
+    """Mixed guesses alone, see ``filling``: what the denoiser starts from; for comparison."""
+
+    name = "filling (mixed guesses, without the denoiser)"
+    licences: tuple[str, ...] = ()
+    group_size = 8
+
+    def __init__(self, filling: Filling) -> None:
+        self.filling = filling
+
+    def __call__(
+        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "v h w 3"]:
+        """See ``ViewGenerator``."""
+        height, width = request.memory.color.shape[1:3]
+        filled = resize_images(filled_memory(request, self.filling), width, height)
+        return blend_generated(request.memory.color, known_pixels(request.memory), filled)
 
 
 @dataclass

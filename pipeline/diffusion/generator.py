@@ -18,9 +18,11 @@ from ..generators import Memory, ViewRequest
 from ..generators.blend import blend_generated
 from ..latents.codec import CELL, Codec, load_codec
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
+from .filling import Filling, fill, load_filling
 from .groups import resize_images
+from .guesses import Source
 from .guidance import guided
-from .memory import encode_memory, known_pixels
+from .memory import encode_memory, fill_memory, known_pixels
 from .model import ViewModel, load_view_model
 from .samplers import SamplerName, sampler_by_name
 from .schedules import sampling_sigmas, shift_for_views
@@ -51,9 +53,15 @@ class DiffusionGenerator:
     licences: tuple[str, ...] = ("Apache-2.0",)
 
     def __init__(
-        self, model: ViewModel, codec: Codec, *, config: SamplingConfig | None = None, group_size: int = 8
+        self,
+        model: ViewModel,
+        codec: Codec,
+        *,
+        filling: Filling | None = None,
+        config: SamplingConfig | None = None,
+        group_size: int = 8,
     ) -> None:
-        self.model, self.codec = model, codec
+        self.model, self.codec, self.filling = model, codec, filling
         self.config = config or SamplingConfig()
         self.group_size = group_size
 
@@ -71,7 +79,7 @@ class DiffusionGenerator:
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
     ) -> Float[Tensor, "v c hl wl"]:
         """Latents of the requested views."""
-        conditions = request_conditions(request, self.codec)
+        conditions = request_conditions(request, self.codec, filling=self.filling)
         views, config = conditions.views, self.config
         sigmas = sampling_sigmas("karras", config.steps, sigma_max=config.sigma_max)
         sigmas = torch.cat([shift_for_views(sigmas[:-1], views), sigmas[-1:]])
@@ -89,8 +97,14 @@ class DiffusionGenerator:
         return sample[0, len(request.photos) :]
 
 
-def request_conditions(request: ViewRequest, codec: Codec) -> Conditions:
-    """The request as a batch of one: the given photos first, then the views to generate, at working size."""
+def request_conditions(request: ViewRequest, codec: Codec, *, filling: Filling | None = None) -> Conditions:
+    """The request as a batch of one: the given photos first, then the views to generate, at working size.
+
+    Args:
+        request: what is asked for.
+        codec: encodes photos and memory.
+        filling: fills the memory's holes, see ``filled_memory``; it must be the one that the denoiser was trained with.
+    """
     width, height = working_size(request.cameras.width, request.cameras.height)
     rows, columns = height // CELL, width // CELL
     count, views = len(request.photos), len(request.photos) + len(request.cameras)
@@ -99,7 +113,7 @@ def request_conditions(request: ViewRequest, codec: Codec) -> Conditions:
     if count:
         cameras = cat_cameras([request.photo_cameras.resized(width, height), cameras])
     scale = reference_scale(memory, request.cameras.resized(width, height), cameras[0])
-    seen = encode_memory(memory, codec, scale=scale)
+    seen = encode_memory(memory, codec, scale=scale, filled=filled_memory(request, filling))
     blank = [value.new_zeros(count, *value.shape[1:]) for value in seen]
     latents, depth, coverage = (torch.cat(pair)[None] for pair in zip(blank, seen, strict=True))
     given_latents = torch.zeros_like(latents)
@@ -128,6 +142,27 @@ def request_conditions(request: ViewRequest, codec: Codec) -> Conditions:
         text=(encode_text(request.text) if request.text else no_text())[None],
         kept=torch.tensor([[kept[name] for name in CONDITION_NAMES]]),
     )
+
+
+def filled_memory(request: ViewRequest, filling: Filling | None) -> Float[Tensor, "v h w 3"]:
+    """The memory's colours at working size with holes filled: as learned, or smoothly if no photo's depth is known.
+
+    Args:
+        request: what is asked for; guesses are drawn from its first photo, if its depth is known.
+        filling: the learned part, if any.
+    """
+    width, height = working_size(request.cameras.width, request.cameras.height)
+    memory = resize_memory(request.memory, width, height)
+    if filling is None or request.photo_depths is None or len(request.photos) == 0:
+        return fill_memory(memory)
+    depth = F.interpolate(request.photo_depths[:1, None], (height, width), mode="nearest-exact")[0, 0]
+    known = depth > 0
+    source = Source(
+        resize_images(request.photos[:1], width, height)[0],
+        torch.where(known, depth, depth.max()) if known.any() else torch.ones_like(depth),
+        request.photo_cameras[0].resized(width, height),
+    )
+    return fill(memory, request.cameras.resized(width, height), source, filling)
 
 
 def working_size(width: int, height: int) -> tuple[int, int]:
@@ -165,6 +200,6 @@ def reference_scale(memory: Memory, cameras: Cameras, reference: Cameras) -> flo
 
 
 def load_view_generator(*, config: SamplingConfig | None = None) -> DiffusionGenerator:
-    """The shipped model with the shipped codec."""
+    """The shipped model with the shipped codec and filling."""
     path = Path(assets.__file__).parent / "views" / "views.safetensors"
-    return DiffusionGenerator(load_view_model(path), load_codec(), config=config)
+    return DiffusionGenerator(load_view_model(path), load_codec(), filling=load_filling(), config=config)

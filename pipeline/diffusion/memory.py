@@ -53,7 +53,7 @@ def known_pixels(memory: Memory) -> Bool[Tensor, "v h w"]:
 
 
 def encode_memory(
-    memory: Memory, codec: Codec, *, scale: float
+    memory: Memory, codec: Codec, *, scale: float, filled: Float[Tensor, "v h w 3"] | None = None
 ) -> tuple[Float[Tensor, "v c h w"], Float[Tensor, "v 4 h w"], Float[Tensor, "v 4 h w"]]:
     """Latents, inverse depth and coverage of ``Conditions``.
 
@@ -61,9 +61,10 @@ def encode_memory(
         memory: its height and width must be multiples of 8.
         codec: encodes the colours, with holes filled by ``fill_memory``.
         scale: the scene's length unit, see ``plucker_maps``.
+        filled: its colours with holes filled in another way.
     """
     known = known_pixels(memory)
-    latents = codec.encode(fill_memory(memory))
+    latents = codec.encode(fill_memory(memory) if filled is None else filled)
     inverse = torch.where(known, scale / memory.depth.clamp(min=1e-6), 0.0).clamp(max=10.0)
     coverage = torch.where(known, memory.coverage, 0.0)
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ...reconstruct.errors import InputError
 from ..training.checkpoints import load_weights, save_weights
 from .conditions import Conditions
 from .objectives import Objective, wrap_network
-from .prior import prior_of
+from .prior import Spread, prior_of
 from .transformer import MultiViewTransformer, TransformerConfig
 from .unet import SpaceTimeUNet, UNetConfig
 
@@ -26,6 +26,8 @@ class ViewModel:
 
     network: nn.Module
     objective: Objective
+    spread: Spread = field(default_factory=Spread)
+    """Of the prior; measured on the training data."""
 
     def __call__(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
         """x0 for noisy latents [b, v, c, h, w]; a ``ConditionalDenoiser``."""
@@ -33,7 +35,7 @@ class ViewModel:
         def network(scaled: Tensor, level: Tensor) -> Tensor:
             return self.network(scaled, level, conditions).prediction
 
-        return wrap_network(network, self.objective, prior_of(conditions))(x, sigma)
+        return wrap_network(network, self.objective, prior_of(conditions, self.spread))(x, sigma)
 
 
 def build_network(config: NetworkConfig) -> MultiViewTransformer | SpaceTimeUNet:
@@ -41,12 +43,16 @@ def build_network(config: NetworkConfig) -> MultiViewTransformer | SpaceTimeUNet
     return MultiViewTransformer(config) if isinstance(config, TransformerConfig) else SpaceTimeUNet(config)
 
 
-def save_view_model(path: Path, network: MultiViewTransformer | SpaceTimeUNet, objective: Objective) -> None:
+def save_view_model(
+    path: Path,
+    network: MultiViewTransformer | SpaceTimeUNet,
+    objective: Objective,
+    spread: Spread | None = None,
+) -> None:
     """Write a model for use (float16)."""
     kind = "transformer" if isinstance(network, MultiViewTransformer) else "unet"
-    save_weights(
-        path, network, config={"kind": kind, "objective": objective, "network": asdict(network.config)}
-    )
+    config = {"kind": kind, "objective": objective, "network": asdict(network.config)}
+    save_weights(path, network, config={**config, "spread": asdict(spread or Spread())})
 
 
 def load_view_model(path: Path, *, device: torch.device | str = "cpu") -> ViewModel:
@@ -63,6 +69,7 @@ def load_view_model(path: Path, *, device: torch.device | str = "cpu") -> ViewMo
         }
         network = build_network(kinds[config["kind"]](**settings))
         network.load_state_dict(tensors)
+        spread = Spread(**{name: tuple(values) for name, values in config.get("spread", {}).items()})
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{path} holds no view model: {str(error).splitlines()[0]}") from error
-    return ViewModel(network.eval().requires_grad_(False).to(device), config["objective"])
+    return ViewModel(network.eval().requires_grad_(False).to(device), config["objective"], spread)

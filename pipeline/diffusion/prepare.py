@@ -19,7 +19,9 @@ from ..generators import Memory
 from ..grow import show
 from ..latents.codec import CELL, Codec
 from .conditions import plucker_maps
+from .filling import Filling, fill
 from .groups import PosedViews
+from .guesses import Source
 from .memory import encode_memory, remember, spoil_depth
 
 Sample = dict[str, Tensor]
@@ -35,7 +37,12 @@ def median_depth(depth: Float[Tensor, "h w"]) -> float:
 
 @torch.no_grad()
 def prepare_scene(
-    views: PosedViews, codec: Codec, *, generator: torch.Generator, variants: int = 3
+    views: PosedViews,
+    codec: Codec,
+    *,
+    generator: torch.Generator,
+    variants: int = 3,
+    filling: Filling | None = None,
 ) -> Sample:
     """Encode one scene, with several choices of given views and of errors in their depth.
 
@@ -45,6 +52,7 @@ def prepare_scene(
         generator: of all choices.
         variants: choices of given views: the first view alone, then one to three at random. The errors of their depth
             are of a random size too, from none to an estimator's.
+        filling: fills the memories' holes, with guesses from the first of the given views; smoothly without it.
 
     Returns:
         float16 ``latents`` [v c h w]; per variant (leading axis k) ``given`` (bool [k v]), ``rays`` [k v 6 h w],
@@ -62,7 +70,14 @@ def prepare_scene(
         given = torch.zeros(len(views), dtype=torch.bool)
         given[chosen] = True
         scale = median_depth(depths[0])
-        parts.append(_variant(memory, views.cameras, chosen[0], scale, codec) | {"given": given})
+        filled = None
+        if filling is not None and (depths[0] > 0).any():
+            depth = torch.where(depths[0] > 0, depths[0], depths[0].max())
+            source = Source(views.images[chosen[0]], depth, views.cameras[[chosen[0]]])
+            filled = fill(memory, views.cameras, source, filling)
+        parts.append(
+            _variant(memory, views.cameras, chosen[0], scale, codec, filled=filled) | {"given": given}
+        )
     times = torch.zeros(len(views)) if views.times is None else views.times
     return {"latents": codec.encode(views.images).half(), "times": times.half()} | _stack(parts)
 
@@ -140,8 +155,16 @@ def visible_from(
     return (inside & (z[0] <= tolerance * shown)).view_as(depth)
 
 
-def _variant(memory: Memory, cameras: Cameras, reference: int, scale: float, codec: Codec) -> Sample:
-    latents, depth, coverage = encode_memory(memory, codec, scale=scale)
+def _variant(
+    memory: Memory,
+    cameras: Cameras,
+    reference: int,
+    scale: float,
+    codec: Codec,
+    *,
+    filled: Float[Tensor, "v h w 3"] | None = None,
+) -> Sample:
+    latents, depth, coverage = encode_memory(memory, codec, scale=scale, filled=filled)
     rays = plucker_maps(
         cameras,
         height=cameras.height // CELL,

@@ -8,18 +8,31 @@ back about what the best hand-made filling gives, and everything it learns is ga
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .conditions import Conditions
+from .shards import Shards
 
-SEEN_SPREAD = 0.4
-"""Standard deviation of true latents around the memory's where it covers the cell; measured on the training data."""
-UNSEEN_SPREAD = 0.8
-"""The same where it covers nothing."""
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations per latent channel (or one for all), measured on the training data by ``measure_spread``.
+
+    Channels differ by a factor of ten: brightness is what is least known, fine texture is small everywhere. With one
+    number for all of them every sample starts from far too much texture, and what the denoiser does not take away of
+    that is seen as coloured noise.
+    """
+
+    seen: tuple[float, ...] = (0.4,)
+    """Around the memory where it covers the cell."""
+    unseen: tuple[float, ...] = (0.8,)
+    """Around the memory's filling where it covers nothing."""
+    nothing: tuple[float, ...] = (1.0,)
+    """Around 0 where there is no memory at all."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +40,49 @@ class Prior:
     """A normal distribution of each latent."""
 
     center: Float[Tensor, "b v c h w"]
-    spread: Float[Tensor, "b v 1 h w"]
+    spread: Float[Tensor, "b v c h w"]
+    """Or one for all channels [b v 1 h w]."""
 
 
-def prior_of(conditions: Conditions) -> Prior:
-    """Around the memory where there is one; around 0 with standard deviation 1 elsewhere, as the latents are."""
+def prior_of(conditions: Conditions, spread: Spread | None = None) -> Prior:
+    """Around the memory where there is one, around 0 elsewhere.
+
+    Args:
+        conditions: what is known.
+        spread: of the model; default that of latents with unit variance.
+    """
     given = conditions.given & conditions.has("given")[:, None]
     remembered = (conditions.has("memory")[:, None] & ~given)[:, :, None, None, None]
     covered = conditions.memory_coverage.mean(2, keepdim=True)
-    spread = UNSEEN_SPREAD + (SEEN_SPREAD - UNSEEN_SPREAD) * covered
+    seen, unseen, nothing = (_per_channel(value, covered) for value in astuple(spread or Spread()))
     return Prior(
-        torch.where(remembered, conditions.memory_latents, 0.0), torch.where(remembered, spread, 1.0)
+        torch.where(remembered, conditions.memory_latents, 0.0),
+        torch.where(remembered, unseen + (seen - unseen) * covered, nothing),
     )
+
+
+def measure_spread(shards: Shards, *, samples: int = 200) -> Spread:
+    """The standard deviations in prepared samples, from ``samples`` of them, evenly spaced."""
+    squares: dict[str, list[Tensor]] = {"seen": [], "unseen": [], "nothing": []}
+    for shape, rows in shards.groups.items():
+        share = max(1, round(samples * len(rows) / len(shards)))
+        for sample in shards.rows(shape, range(0, len(rows), max(1, len(rows) // share))):
+            latents = sample["latents"].float()
+            away = (latents - sample["memory_latents"].float()).square().movedim(2, -1)
+            covered = sample["memory_coverage"].float().mean(2)
+            generated = ~sample["given"][:, :, None, None]
+            squares["seen"].append(away[(covered > 0.95) & generated])
+            squares["unseen"].append(away[(covered < 0.05) & generated])
+            squares["nothing"].append(latents.square().movedim(1, -1).flatten(0, 2))
+    joined = {name: torch.cat(parts) for name, parts in squares.items()}
+    return Spread(
+        **{
+            name: tuple(value.mean(0).sqrt().clamp(min=0.03).tolist())
+            for name, value in joined.items()
+            if len(value)
+        }
+    )
+
+
+def _per_channel(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "1 1 c 1 1"]:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[None, None, :, None, None]

@@ -17,6 +17,7 @@ from ..latents.codec import CELL, Codec
 from ..latents.photos import is_held_out
 from ..photo import load_photo
 from ..training.loop import step_generator
+from .filling import Filling
 from .groups import PosedViews
 from .prepare import prepare_photo, prepare_scene
 from .repa import dino_targets
@@ -82,6 +83,7 @@ def write_scenes(
     *,
     prefix: str = "scenes",
     variants: int = 3,
+    filling: Filling | None = None,
     features: bool = False,
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
@@ -94,6 +96,7 @@ def write_scenes(
         out: the data folder.
         prefix: of the shards' names; samples of another shape need another prefix.
         variants: choices of given views per scene.
+        filling: fills the memories' holes; smoothly without it.
         features: also store DINOv2's features, for REPA.
         seed: of the choices; each scene's also depend on its name.
         on_progress: called with the number of scenes done.
@@ -104,7 +107,8 @@ def write_scenes(
     writers = {split: ShardWriter(out / split, prefix) for split in (TRAIN, HELD_OUT)}
     done = 0
     for scene in scenes:
-        sample = prepare_scene(scene, codec, generator=_generator(seed, scene.name), variants=variants)
+        generator = _generator(seed, scene.name)
+        sample = prepare_scene(scene, codec, generator=generator, variants=variants, filling=filling)
         sample["text"] = (encode_text(scene.text) if scene.text else no_text()).half()
         if features:
             sample["features"] = _features(scene.images)

@@ -10,14 +10,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..training.checkpoints import load_weights
 from ..training.ema import Ema
 from ..training.loop import LoopConfig, train
 from ..training.processes import Processes
 from .batches import BatchConfig, ViewBatch, random_batch
 from .conditions import Conditions
+from .layers import zero_init
 from .model import NetworkConfig, ViewModel, build_network, save_view_model
 from .objectives import Objective, per_sample, wrap_network
-from .prior import prior_of
+from .prior import Spread, measure_spread, prior_of
 from .repa import RepaConfig, RepaHead, alignment_loss
 from .schedules import NoiseDistribution
 from .shards import Shards
@@ -81,9 +83,14 @@ def preset(name: PresetName) -> ViewTrainingConfig:
 class TrainedNetwork(nn.Module):
     """The denoiser and, for REPA, its head, with one forward pass for both (as data parallelism wants it)."""
 
-    def __init__(self, network: MultiViewTransformer | SpaceTimeUNet, config: ViewTrainingConfig) -> None:
+    def __init__(
+        self,
+        network: MultiViewTransformer | SpaceTimeUNet,
+        config: ViewTrainingConfig,
+        spread: Spread | None = None,
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.spread = network, spread
         self.objective: Objective = config.objective
         self.repa = config.repa
         self.head = RepaHead(network.feature_channels, config.repa) if config.repa else None
@@ -98,13 +105,18 @@ class TrainedNetwork(nn.Module):
             inner[0] = out.features
             return out.prediction
 
-        x0 = wrap_network(network, self.objective, prior_of(conditions))(x, sigma)
+        x0 = wrap_network(network, self.objective, prior_of(conditions, self.spread))(x, sigma)
         features = inner[0]
         return x0, self.head(features) if self.head is not None and features is not None else None
 
 
 def view_loss(
-    network: nn.Module, batch: ViewBatch, config: ViewTrainingConfig, generator: torch.Generator
+    network: nn.Module,
+    batch: ViewBatch,
+    config: ViewTrainingConfig,
+    generator: torch.Generator,
+    *,
+    spread: Spread | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted squared error of x0 at random noise levels, and scalars to log.
 
@@ -113,6 +125,7 @@ def view_loss(
         batch: on the network's device.
         config: objective, weighting and noise.
         generator: of noise and noise levels, on the CPU.
+        spread: of the network's prior.
     """
     device, views = batch.latents.device, batch.latents.shape[1]
     law = config.noise.shifted(views)
@@ -123,7 +136,7 @@ def view_loss(
     error = (x0.float() - batch.latents).square()
     weights = loss_weights(
         config.weighting, per_sample(sigma, error), objective=config.objective, distribution=law,
-        spread=prior_of(batch.conditions).spread,
+        spread=prior_of(batch.conditions, spread).spread,
     )  # fmt: skip
     loss = (weights * batch.weights * error).mean()
     scalars = {"denoising": loss, "x0_error": (batch.weights * error).mean()}
@@ -139,6 +152,7 @@ def train_views(
     config: ViewTrainingConfig,
     processes: Processes,
     *,
+    start: Path | None = None,
     on_progress: Callable[..., None] | None = None,
     on_sheet: Callable[[int, ViewModel], None] | None = None,
 ) -> Ema:
@@ -149,11 +163,16 @@ def train_views(
         out: folder of the checkpoint, the log and the weights.
         config: everything else.
         processes: from ``join_processes``.
+        start: weights of a model with the same network to begin with, the last layer aside.
         on_progress: called as (done, total, loss=…).
         on_sheet: called as (step, averaged model) after every checkpoint, to draw samples.
     """
     shards = Shards(data)
-    model = TrainedNetwork(build_network(config.network), config)
+    spread, network = measure_spread(shards), build_network(config.network)
+    if start is not None:
+        network.load_state_dict(load_weights(start)[1])
+        zero_init(network.final)
+    model = TrainedNetwork(network, config, spread)
 
     def batch_at(generator: torch.Generator) -> ViewBatch:
         return random_batch(shards, config.batch, generator).to(processes.device)
@@ -161,13 +180,13 @@ def train_views(
     def loss_fn(
         network: nn.Module, batch: ViewBatch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        return view_loss(network, batch, config, generator)
+        return view_loss(network, batch, config, generator, spread=spread)
 
     def on_checkpoint(step: int, averaged: nn.Module) -> None:
         assert isinstance(averaged, TrainedNetwork)
-        save_view_model(out / "views.safetensors", averaged.network, config.objective)
+        save_view_model(out / "views.safetensors", averaged.network, config.objective, spread)
         if on_sheet:
-            on_sheet(step, ViewModel(averaged.network, config.objective))
+            on_sheet(step, ViewModel(averaged.network, config.objective, spread))
 
     return train(
         model, batch_at, loss_fn, config.loop, out=out, processes=processes, on_progress=on_progress,

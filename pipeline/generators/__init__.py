@@ -43,6 +43,8 @@ class ViewRequest:
     text: str | None = None
     times: Float[Tensor, "v"] | None = None
     """In 0..1 over a clip; None for a static scene."""
+    photo_depths: Float[Tensor, "g h w"] | None = None
+    """z depth of the given views, where it is known."""
 
 
 class ViewGenerator(Protocol):

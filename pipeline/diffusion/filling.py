@@ -1,0 +1,132 @@
+"""Filling what the scene does not show by mixing guesses, with weights that a small network has learned.
+
+colour = memory + sum over guesses k of w_k (guess_k - memory), cell by cell. The weights w come from a part that is
+linear in the geometry, fitted in closed form, and a small convolutional network on top, which also sees how the guesses
+differ. Mixing known colours needs few scenes to learn from and gives plausible colours in rooms of any palette. The
+result is the mean of what could be there, as smooth as a cell is large; the denoiser starts from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ... import assets
+from ...reconstruct.cameras import Cameras
+from ...reconstruct.errors import InputError
+from ..generators import Memory
+from ..training.checkpoints import load_weights, save_weights
+from .guesses import COLORS, Source, guess
+from .layers import zero_init
+from .memory import known_pixels
+
+GEOMETRY_MAPS = 39
+STATISTICS = len(COLORS) - 1 + 4
+OFFSET = 0.2
+"""Size of the grey step that the last weight is for."""
+
+
+@dataclass(frozen=True)
+class FillingConfig:
+    """Size of the convolutional part."""
+
+    width: int = 48
+    blocks: int = 4
+
+
+class FillingBlock(nn.Module):
+    """Residual block, every other one dilated."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, width)
+        self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
+        self.second = zero_init(nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate"))
+
+    def forward(self, x: Float[Tensor, "v c h w"]) -> Float[Tensor, "v c h w"]:
+        """Residual update, zero before training."""
+        return x + self.second(F.silu(self.first(F.silu(self.norm(x)))))
+
+
+class Filling(nn.Module):
+    """See the module."""
+
+    def __init__(self, config: FillingConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or FillingConfig()
+        count, width = len(COLORS), config.width
+        self.linear = zero_init(nn.Conv2d(GEOMETRY_MAPS + STATISTICS, count, 1))
+        self.stem = nn.Conv2d(GEOMETRY_MAPS + STATISTICS + 3 * (count + 1), width, 1)
+        self.blocks = nn.Sequential(*(FillingBlock(width, 1 + i % 2) for i in range(config.blocks)))
+        self.out = zero_init(nn.Conv2d(width, count, 1))
+
+    def forward(
+        self, colors: Float[Tensor, "v k 3 h w"], geometry: Float[Tensor, "v g h w"]
+    ) -> Float[Tensor, "v 3 h w"]:
+        """The mixture per cell, not clamped; tensors of ``Guesses``."""
+        apart = colors - colors[:, :1]
+        described = describe(colors, geometry)
+        mean = colors[:, COLORS.index("photo")]
+        raw = torch.cat([apart[:, 1:].flatten(1, 2), colors[:, 0] - mean, mean - 0.5], dim=1)
+        hidden = self.stem(torch.cat([described, 4 * raw], dim=1))
+        weights = self.linear(described) + self.out(self.blocks(hidden))
+        return mix(colors, weights)
+
+
+def describe(
+    colors: Float[Tensor, "v k 3 h w"], geometry: Float[Tensor, "v g h w"]
+) -> Float[Tensor, "v f h w"]:
+    """Geometry, and statistics of the guesses that do not depend on the order of red, green and blue."""
+    photo = COLORS.index("photo")
+    apart = (colors - colors[:, :1])[:, 1:].square().mean(2).clamp(min=1e-8).sqrt()
+    brightness = colors[:, [photo, 0]].mean(2) * 2 - 1
+    spread = (colors.amax(2) - colors.amin(2))[:, [0, photo]] * 2
+    return torch.cat([geometry, 3 * apart, brightness, spread], dim=1)
+
+
+def mix(colors: Float[Tensor, "v k 3 h w"], weights: Float[Tensor, "v k h w"]) -> Float[Tensor, "v 3 h w"]:
+    """The memory moved towards the other guesses by their weights; the last weight adds grey."""
+    apart = (colors - colors[:, :1])[:, 1:]
+    return colors[:, 0] + (weights[:, :-1, None] * apart).sum(1) + OFFSET * weights[:, -1:]
+
+
+@torch.no_grad()
+def fill(memory: Memory, cameras: Cameras, source: Source, filling: Filling) -> Float[Tensor, "v h w 3"]:
+    """The memory's colours, with its holes filled; height and width are multiples of 8."""
+    guesses = guess(memory, cameras, source)
+    cells = filling(guesses.colors, guesses.geometry).clamp(0, 1)
+    size = memory.color.shape[1:3]
+    smooth = F.interpolate(cells, size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    return torch.where(known_pixels(memory)[..., None], memory.color, smooth)
+
+
+def save_filling(path: Path, filling: Filling) -> None:
+    """Write for use (float16)."""
+    save_weights(path, filling, config=asdict(filling.config))
+
+
+def filling_from_file(path: Path) -> Filling:
+    """Read what ``save_filling`` wrote, frozen.
+
+    Raises:
+        InputError: the file is missing or holds something else.
+    """
+    config, tensors = load_weights(path)
+    try:
+        filling = Filling(FillingConfig(**config))
+        filling.load_state_dict(tensors)
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"{path} holds no filling network: {str(error).splitlines()[0]}") from error
+    return filling.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=1)
+def load_filling() -> Filling:
+    """The shipped one."""
+    return filling_from_file(Path(assets.__file__).parent / "views" / "filling.safetensors")
