@@ -78,7 +78,7 @@ def gather_buffers(scene: Scene, field: LightField) -> SceneBuffers:
         rows["id"] = number + 1
         lights.append(light)
         ranges = _ranges(model, index_base)
-        low, high = positions.min(axis=0), positions.max(axis=0)
+        low, high = placement.world_bounds(0.5)
         batches.append(Batch(ranges, low, high, number))
         vertices.append(rows)
         indices.append(model.faces.reshape(-1).astype(np.uint32) + np.uint32(vertex_base))

@@ -44,7 +44,9 @@ def _article(words: str) -> str:
 def caption(scene: Scene, picture: Rendered) -> str:
     """One sentence: the place, then the largest things in view with their colours and sides."""
     instances, rgb = picture.instances[::2, ::2], picture.rgb[::2, ::2]
-    ids, counts = np.unique(instances, return_counts=True)
+    tally = np.bincount(instances.reshape(-1))
+    ids = np.flatnonzero(tally)
+    counts = tally[ids]
     total = instances.size
     width = instances.shape[1]
     order = np.argsort(-counts)

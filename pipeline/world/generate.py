@@ -78,15 +78,16 @@ def photo_list(folder: str | None) -> list[str]:
     return found
 
 
-def voxel_size(scene: Scene) -> float:
-    """Metres: about 60,000 voxels fill a room, 0.1 m at the least; 0.6 m in the open.
+def voxel_size(scene: Scene, detail: float = 1.0) -> float:
+    """Metres: about 60,000 voxels fill a room, fewer where little detail is drawn; in the open 0.6 m or more.
 
     In steps of a sixth, so that the samples of a model's surface, whose density follows it, serve many scenes.
     """
     if not scene.indoor:
-        return 0.6
-    wanted = np.cbrt(np.prod(np.array(scene.high) - np.array(scene.low)) / 60_000)
-    return 0.1 * (7 / 6) ** max(0, round(np.log(wanted / 0.1) / np.log(7 / 6)))
+        return 0.6 * detail ** (-1 / 4)
+    smallest = 0.1 * (7 / 6) ** round(2 * (1 - detail))
+    wanted = np.cbrt(np.prod(np.array(scene.high) - np.array(scene.low)) / (60_000 * detail**0.5))
+    return smallest * (7 / 6) ** max(0, round(np.log(wanted / smallest) / np.log(7 / 6)))
 
 
 def with_detail(scene: Scene, detail: float) -> Scene:
@@ -107,7 +108,7 @@ def with_detail(scene: Scene, detail: float) -> Scene:
 def detail_for(width: int, height: int) -> float:
     """Share of the models' triangles worth drawing in pictures of this size."""
     side = max(width, height)
-    return 0.3 if side <= 160 else 0.55 if side <= 288 else 1.0
+    return 0.25 if side <= 160 else 0.55 if side <= 288 else 1.0
 
 
 def render_scene(
@@ -115,14 +116,15 @@ def render_scene(
 ) -> tuple[dict[str, Any], list[dict[str, bytes]]]:
     """Build, light and photograph one scene: its description and the files of its frames."""
     scene, rng = make_scene(spec, number)
-    scene = with_detail(scene, detail_for(spec.width, spec.height))
+    detail = detail_for(spec.width, spec.height)
+    scene = with_detail(scene, detail)
     textures = {m.texture for p in scene.placements for m in p.model.materials if m.texture}
     means = {key: mean_color(key) for key in sorted(textures)}
-    cell = voxel_size(scene)
+    cell = voxel_size(scene, detail)
     field = light_scene(
         scene, voxelise(scene, means, cell=cell, density=(9.0 if scene.indoor else 5.0) / cell**2)
     )
-    renderer.load_scene(scene, gather_buffers(scene, field), field)
+    renderer.load_scene(scene, gather_buffers(scene, field), field, detail=detail)
     width, height = spec.width, spec.height
     if spec.both_aspects and rng.random() < 0.5:
         width, height = height, width

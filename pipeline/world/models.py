@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from ..cache import cache_dir
 from .catalogue import CatalogueItem
@@ -28,7 +30,7 @@ from .obj import ObjMesh, read_mtl, read_obj
 
 logger = logging.getLogger(__name__)
 
-VERSION = 4
+VERSION = 5
 TEXTURE_SIZE = 256
 LONGEST_EDGE = 0.45
 """Metres; longer edges are split, because indirect light is kept at the vertices."""
@@ -49,46 +51,54 @@ def load_model(item: CatalogueItem, detail: float = 1.0) -> Model:
         item: which.
         detail: share of the triangle budget to use.
     """
-    coarser = "" if detail == 1.0 else f"-{detail:g}"
-    path = model_folder() / (item.key.replace("/", "-") + f"{coarser}.npz")
-    if not path.exists():
-        model, textures = _build(item, detail)
-        _save(path, model, textures if detail == 1.0 else [])
-    with np.load(path) as data:
-        materials = tuple(Material(**m) for m in json.loads(str(data["materials"])))
+    with safe_open(_model_file(item, detail), framework="numpy") as stored:
         return Model(
-            positions=data["positions"],
-            normals=data["normals"].astype(np.float32) / 127.0,
-            uvs=data["uvs"],
-            vertex_material=data["vertex_material"],
-            faces=data["faces"],
+            positions=stored.get_tensor("positions"),
+            normals=stored.get_tensor("normals").astype(np.float32) / 127.0,
+            uvs=stored.get_tensor("uvs"),
+            vertex_material=stored.get_tensor("vertex_material"),
+            faces=stored.get_tensor("faces"),
             materials=tuple(
-                m if not isinstance(m.color, list) else Material(**{**asdict(m), "color": tuple(m.color)})
-                for m in materials
+                Material(**{**m, "color": tuple(m["color"])})
+                for m in json.loads(stored.metadata()["materials"])
             ),
         )
+
+
+def triangle_count(item: CatalogueItem) -> int:
+    """Of the model at full detail; reads no more than the header of its file."""
+    with safe_open(_model_file(item, 1.0), framework="numpy") as stored:
+        return stored.get_slice("faces").get_shape()[0]
 
 
 def load_model_texture(key: str) -> np.ndarray:
     """uint8 [H, W, 4] of a texture key ``model:archive-number:index``."""
     _, name, index = key.split(":")
-    with np.load(model_folder() / f"{name}.npz") as data:
-        return data[f"texture_{index}"]
+    with safe_open(model_folder() / f"{name}.safetensors", framework="numpy") as stored:
+        return stored.get_tensor(f"texture_{index}")
+
+
+def _model_file(item: CatalogueItem, detail: float) -> Path:
+    """The parsed model's file; made now if it is not there."""
+    coarser = "" if detail == 1.0 else f"-{detail:g}"
+    path = model_folder() / (item.key.replace("/", "-") + f"{coarser}.safetensors")
+    if not path.exists():
+        model, textures = _build(item, detail)
+        _save(path, model, textures if detail == 1.0 else [])
+    return path
 
 
 def _save(path: Path, model: Model, textures: list[np.ndarray]) -> None:
-    arrays = {f"texture_{i}": t for i, t in enumerate(textures)}
-    scratch = path.with_name(f".{path.stem}-{os.getpid()}.npz")
-    np.savez(
-        scratch,
-        positions=model.positions,
-        normals=np.round(model.normals * 127).astype(np.int8),
-        uvs=model.uvs,
-        vertex_material=model.vertex_material,
-        faces=model.faces,
-        materials=np.array(json.dumps([asdict(m) for m in model.materials])),
-        **arrays,  # pyright: ignore[reportArgumentType]
-    )
+    tensors = {f"texture_{i}": t for i, t in enumerate(textures)} | {
+        "positions": model.positions,
+        "normals": np.round(model.normals * 127).astype(np.int8),
+        "uvs": model.uvs,
+        "vertex_material": model.vertex_material,
+        "faces": model.faces,
+    }
+    materials = json.dumps([asdict(m) for m in model.materials])
+    scratch = path.with_name(f".{path.stem}-{os.getpid()}.part")
+    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, scratch, {"materials": materials})
     scratch.replace(path)
 
 

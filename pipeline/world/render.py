@@ -1,8 +1,8 @@
 """Renders synthetic scenes with OpenGL (moderngl on EGL: Mesa's software rasteriser or a GPU, no display).
 
-Per frame: a pass without multisampling writes exact depth, normal and instance id as floats; ambient occlusion is
-computed from it; a second pass shades the visible surfaces only, and stair-steps are smoothed in the colour picture
-alone. Shadow maps are drawn once per scene.
+Deferred shading: one pass over the triangles, without multisampling, writes exact depth, normal and instance id as
+floats, and what light needs to know of the surface; ambient occlusion and shading then look at pixels only, and
+stair-steps are smoothed in the colour picture alone. Shadow maps are drawn once per scene.
 """
 
 from __future__ import annotations
@@ -15,12 +15,22 @@ import numpy as np
 
 from ...reconstruct.errors import InputError
 from . import shaders
-from .batch import VERTEX, Batch, SceneBuffers
+from .batch import VERTEX, SceneBuffers
+from .draws import DrawList
 from .light import LightField
+from .projections import clip_from_cam, lamp_clip_of, sun_clip_of
 from .scene import Scene
 from .textures import load_texture
 
-NEAR, FAR = 0.04, 3000.0
+MOST_TEXTURES = 512
+"""Kept on the renderer's side; about 0.35 MB each."""
+SHADES = {
+    (False, False): "shade",
+    (True, False): "shade_sun",
+    (False, True): "shade_lamp",
+    (True, True): "shade_both",
+}
+"""Shading programs by whether the sun shines and a lamp is on: software rasterisers run what a branch leaves out."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +74,6 @@ class Rendered:
     """uint16 [H, W]; 0 for the sky."""
 
 
-def clip_from_cam(view: View) -> np.ndarray:
-    """float64 [4, 4]: OpenGL projection whose framebuffer rows run from the picture's top to its bottom."""
-    k, w, h = view.intrinsics, view.width, view.height
-    return np.array(
-        [
-            [2 * k[0, 0] / w, 2 * k[0, 1] / w, 2 * k[0, 2] / w - 1, 0],
-            [0, 2 * k[1, 1] / h, 2 * k[1, 2] / h - 1, 0],
-            [0, 0, (FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)],
-            [0, 0, 1, 0],
-        ]
-    )
-
-
 def _bytes(matrix: np.ndarray) -> bytes:
     return np.ascontiguousarray(matrix.T, np.float32).tobytes()
 
@@ -105,9 +102,10 @@ class Renderer:
         corners = self.ctx.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
         self._screen = {
             name: self.ctx.vertex_array(self.programs[name], [(corners, "2f", "in_corner")])
-            for name in ("occlusion", "blur", "sky", "edges")
+            for name in ("occlusion", "blur", *SHADES.values(), "sky", "edges")
         }
-        self._textures: OrderedDict[str, object] = OrderedDict()
+        self._textures: OrderedDict[tuple[str, bool], object] = OrderedDict()
+        self._half_size = False
         self._white = self._upload(np.full((1, 1, 4), 255, np.uint8))
         self._targets: dict[tuple[int, int], dict] = {}
         self._scene: dict | None = None
@@ -117,7 +115,6 @@ class Renderer:
         make = {
             "geometry": (shaders.GEOMETRY_VERTEX, shaders.GEOMETRY_FRAGMENT),
             "shadow": (shaders.SHADOW_VERTEX, shaders.SHADOW_FRAGMENT),
-            "color": (shaders.COLOR_VERTEX, shaders.COLOR_FRAGMENT),
         }
         self.programs = {}
         for name, (vertex, fragment) in make.items():
@@ -127,16 +124,23 @@ class Renderer:
         self.programs["occlusion"] = program(shaders.SCREEN_VERTEX, occlusion)
         self.programs["blur"] = program(shaders.SCREEN_VERTEX, shaders.BLUR_FRAGMENT)
         self.programs["edges"] = program(shaders.SCREEN_VERTEX, shaders.EDGES_FRAGMENT)
+        for (sun, lamp), name in SHADES.items():
+            lights = "#define SUN\n" * sun + "#define LAMP\n" * lamp
+            fragment = shaders.SHADE_FRAGMENT.replace("LIGHTS", lights)
+            self.programs[name] = program(shaders.SCREEN_VERTEX, fragment)
         self.programs["sky"] = program(shaders.SCREEN_VERTEX, shaders.SKY_FRAGMENT)
+        self._members = {name: {key: made[key] for key in made} for name, made in self.programs.items()}
 
-    def _set(self, program: str, **values) -> None:
-        members = self.programs[program]
-        for name, value in values.items():
-            if name in members:
+    def _set(self, values: dict[str, object], programs: Sequence[str] | None = None) -> None:
+        """Set uniforms in the programs that have them."""
+        for name in programs or self.programs:
+            members = self._members[name]
+            for key in members.keys() & values.keys():
+                value = values[key]
                 if isinstance(value, bytes):
-                    members[name].write(value)
+                    members[key].write(value)
                 else:
-                    members[name].value = value
+                    members[key].value = value
 
     def _upload(self, image: np.ndarray):
         texture = self.ctx.texture((image.shape[1], image.shape[0]), 4, image.tobytes())
@@ -147,34 +151,53 @@ class Renderer:
     def _texture(self, key: str | None):
         if key is None:
             return self._white
-        if key not in self._textures:
-            if len(self._textures) > 256:
+        kept = (key, self._half_size)
+        if kept not in self._textures:
+            if len(self._textures) > MOST_TEXTURES:
                 self._textures.popitem(last=False)[1].release()  # pyright: ignore[reportAttributeAccessIssue]
-            self._textures[key] = self._upload(load_texture(key))
-        self._textures.move_to_end(key)
-        return self._textures[key]
+            image = load_texture(key)
+            self._textures[kept] = self._upload(_halved(image) if self._half_size else image)
+        self._textures.move_to_end(kept)
+        return self._textures[kept]
 
     # --- one scene -------------------------------------------------------------------------------
 
-    def load_scene(self, scene: Scene, buffers: SceneBuffers, field: LightField) -> None:
-        """Upload a scene and draw its shadow maps; replaces the one before."""
+    def load_scene(
+        self, scene: Scene, buffers: SceneBuffers, field: LightField, *, detail: float = 1.0
+    ) -> None:
+        """Upload a scene and draw its shadow maps; replaces the one before.
+
+        Args:
+            scene: what to draw.
+            buffers: its triangles.
+            field: its indirect light.
+            detail: below 0.5, as for small pictures, textures and shadow maps of half the size.
+        """
         self._release_scene()
+        self._half_size = half_size = detail < 0.5
         keys = {r.texture for b in buffers.batches for r in b.ranges} | {scene.sky.cloud_texture}
         for key in sorted(k for k in keys if k):
             self._texture(key)
         vbo, ibo = self.ctx.buffer(buffers.vertices.tobytes()), self.ctx.buffer(buffers.indices.tobytes())
         arrays = {name: self._array(name, vbo, ibo) for name in self.programs if name not in self._screen}
-        self._scene = {"scene": scene, "buffers": buffers, "vbo": vbo, "ibo": ibo, "arrays": arrays}
+        self._draws = draws = DrawList.of(scene, buffers)
+        self._scene = {"scene": scene, "vbo": vbo, "ibo": ibo, "arrays": arrays}
         self._scene["environment"] = self._environment(scene, field)
-        static = [b for b in buffers.batches if scene.placements[b.placement].motion is None]
-        near = [b for b in static if not scene.placements[b.placement].background]
-        sun_size = 1024 if scene.indoor else 2048
-        self._scene["sun_clip"] = sun_clip = _sun_clip(scene)
-        on = max(scene.sky.sun) > 0
-        self._scene["sun_map"] = self._shadow_map(sun_clip, near if on else [], sun_size if on else 16)
-        self._scene["lamp_clip"] = lamp_clip = _lamp_clip(scene)
-        on = scene.indoor and bool(scene.lamps) and max(scene.lamps[0].color) > 0.01
-        self._scene["lamp_map"] = self._shadow_map(lamp_clip, near if on else [], 1024 if on else 16)
+        near = draws.casting
+        sun_size, lamp_size = (1024 if scene.indoor else 2048) >> half_size, 1024 >> half_size
+        sun_clip, lamp_clip = sun_clip_of(scene), lamp_clip_of(scene)
+        sun, lamp = (
+            max(scene.sky.sun) > 0,
+            scene.indoor and bool(scene.lamps) and max(scene.lamps[0].color) > 0.01,
+        )
+        self._scene["shade"] = SHADES[sun, lamp]
+        self._scene["sun_map"] = self._shadow_map(
+            sun_clip, near if sun else near[:0], sun_size if sun else 16
+        )
+        self._scene["lamp_map"] = self._shadow_map(
+            lamp_clip, near if lamp else near[:0], lamp_size if lamp else 16
+        )
+        self._scene_uniforms(scene, buffers.light_scale, sun_clip, lamp_clip)
 
     def _array(self, name: str, vbo, ibo):
         fields = [
@@ -220,7 +243,7 @@ class Renderer:
         texture.repeat_y = False
         return texture
 
-    def _shadow_map(self, clip: np.ndarray, batches: Sequence[Batch], size: int):
+    def _shadow_map(self, clip: np.ndarray, batches: np.ndarray, size: int):
         depth = self.ctx.depth_texture((size, size))
         depth.compare_func = "<="
         depth.repeat_x = depth.repeat_y = False
@@ -229,11 +252,31 @@ class Renderer:
         target.use()
         target.clear(depth=1.0)
         self.ctx.enable_only(self.gl.DEPTH_TEST)
-        for name in ("shadow", "shadow_cutout"):
-            self._set(name, u_clip_from_world=_bytes(clip))
+        self._set({"u_clip_from_world": _bytes(clip)}, ("shadow", "shadow_cutout"))
         self._draw(batches, "shadow", textured=False)
         target.release()
         return depth
+
+    def _scene_uniforms(self, scene: Scene, light_scale: float, sun: np.ndarray, lamp: np.ndarray) -> None:
+        sky = scene.sky
+        main = scene.lamps[0] if scene.indoor and scene.lamps else None
+        bias = np.diag([0.5, 0.5, 0.5, 1.0])
+        bias[:3, 3] = 0.5
+        values = {
+            "u_model": _bytes(np.eye(4)),
+            "u_zenith": sky.zenith, "u_horizon": sky.horizon, "u_cloud": sky.cloud, "u_cover": sky.cover,
+            "u_to_sun": sky.to_sun, "u_sun": sky.sun,
+            "u_sun_soft": 0.002 if scene.indoor else 0.0008,
+            "u_sun_clip": _bytes(bias @ sun), "u_lamp_clip": _bytes(bias @ lamp),
+            "u_lamp_position": main.position if main else (0, 0, 0),
+            "u_lamp_color": main.color if main else (0, 0, 0),
+            "u_lamp_soft": 0.006,
+            "u_fog": tuple(np.array(sky.horizon) * 0.9), "u_fog_density": sky.fog,
+            "u_light_scale": light_scale, "u_radius": 0.35 if scene.indoor else 0.7,
+            "u_texture": 0, "u_image": 0, "u_geometry": 0, "u_open": 1, "u_occlusion": 1, "u_environment": 2,
+            "u_sun_shadow": 3, "u_lamp_shadow": 4, "u_clouds": 5, "u_albedo": 6, "u_light": 7,
+        }  # fmt: skip
+        self._set(values)
 
     # --- one frame -------------------------------------------------------------------------------
 
@@ -242,11 +285,11 @@ class Renderer:
         if self._scene is None:
             raise RuntimeError("load_scene must come before render")
         targets = self._target(view.width, view.height)
-        batches = self._visible(view)
-        self._frame_uniforms(view)
-        geometry = self._draw_geometry(targets, batches)
-        self._draw_occlusion(targets, view)
-        rgb = self._draw_color(targets, batches)
+        clip = clip_from_cam(view.intrinsics, view.width, view.height)
+        self._frame_uniforms(view, clip)
+        geometry = self._draw_geometry(targets, self._draws.visible(clip, view.world_from_cam), view.time)
+        self._draw_occlusion(targets)
+        rgb = self._shade(targets)
         depth = geometry[..., 0].copy()
         instances = geometry[..., 3].astype(np.uint16)
         normals = unpack_octahedral(geometry[..., 1:3])
@@ -262,11 +305,16 @@ class Renderer:
             geometry.repeat_x = geometry.repeat_y = False
             half = (max(1, width // 2), max(1, height // 2))
             occlusion, blurred = ctx.texture(half, 1), ctx.texture(half, 1)
+            albedo, light = ctx.texture(size, 4), ctx.texture(size, 4, dtype="f2")
+            for texture in (albedo, light):
+                texture.filter = (self.gl.NEAREST, self.gl.NEAREST)
             depth, color = ctx.depth_renderbuffer(size), ctx.texture(size, 4)
             color.repeat_x = color.repeat_y = False
             self._targets[size] = {
                 "geometry": geometry,
-                "geometry_fbo": ctx.framebuffer([geometry], depth),
+                "albedo": albedo,
+                "light": light,
+                "geometry_fbo": ctx.framebuffer([geometry, albedo, light], depth),
                 "occlusion": occlusion,
                 "occlusion_fbo": ctx.framebuffer([occlusion]),
                 "blurred": blurred,
@@ -278,137 +326,90 @@ class Renderer:
             }
         return self._targets[size]
 
-    def _visible(self, view: View) -> list[Batch]:
-        """Batches whose bounds touch the view's frustum, near ones first."""
-        assert self._scene is not None
-        cam_from_world = np.linalg.inv(view.world_from_cam)
-        scene: Scene = self._scene["scene"]
-        batches = self._scene["buffers"].batches
-        low = np.array([b.low for b in batches])
-        high = np.array([b.high for b in batches])
-        corners = np.stack([np.where([i & 1, i >> 1 & 1, i >> 2 & 1], high, low) for i in range(8)], axis=1)
-        cam = corners @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
-        clip = np.concatenate([cam, np.ones((*cam.shape[:2], 1))], axis=-1) @ clip_from_cam(view).T
-        w = clip[..., 3]
-        out = (w < NEAR).all(axis=1)
-        for axis in (0, 1):
-            out |= (clip[..., axis] > w).all(axis=1) | (clip[..., axis] < -w).all(axis=1)
-        nearest = np.where(w > 0, w, 0).min(axis=1)
-        moving = np.array([scene.placements[b.placement].motion is not None for b in batches])
-        order = np.argsort(nearest + 1e-4 * np.ptp(low, axis=1), kind="stable")
-        return [batches[i] for i in order if not out[i] or moving[i]]  # pyright: ignore[reportIndexIssue]
-
-    def _frame_uniforms(self, view: View) -> None:
-        assert self._scene is not None
-        scene: Scene = self._scene["scene"]
-        sky, look, k = scene.sky, view.look, view.intrinsics
+    def _frame_uniforms(self, view: View, clip: np.ndarray) -> None:
+        look, k = view.look, view.intrinsics
         w, h = view.width, view.height
-        lens = (k[0, 2] / w, k[1, 2] / h, w / k[0, 0], h / k[1, 1])
-        lamp = scene.lamps[0] if scene.indoor and scene.lamps else None
-        haze = np.array(sky.horizon) * 0.9
-        bias = np.diag([0.5, 0.5, 0.5, 1.0])
-        bias[:3, 3] = 0.5
+        half = (max(1, w // 2), max(1, h // 2))
         values = {
-            "u_clip_from_cam": _bytes(clip_from_cam(view)),
+            "u_clip_from_cam": _bytes(clip),
             "u_cam_from_world": _bytes(np.linalg.inv(view.world_from_cam)),
             "u_world_from_cam": _bytes(view.world_from_cam),
-            "u_model": _bytes(np.eye(4)),
-            "u_lens": lens,
+            "u_lens": (k[0, 2] / w, k[1, 2] / h, w / k[0, 0], h / k[1, 1]),
             "u_size": (float(w), float(h)),
-            "u_eye": tuple(view.world_from_cam[:3, 3]),
             "u_exposure": look.exposure,
             "u_tone": (look.contrast, look.saturation, look.black),
             "u_vignette": look.vignette,
-            "u_zenith": sky.zenith, "u_horizon": sky.horizon, "u_cloud": sky.cloud, "u_cover": sky.cover,
-            "u_to_sun": sky.to_sun, "u_sun": sky.sun, "u_sun_on": float(max(sky.sun) > 0),
-            "u_sun_soft": 0.002 if scene.indoor else 0.0008,
-            "u_sun_clip": _bytes(bias @ self._scene["sun_clip"]),
-            "u_lamp_clip": _bytes(bias @ self._scene["lamp_clip"]),
-            "u_lamp_position": lamp.position if lamp else (0, 0, 0),
-            "u_lamp_color": lamp.color if lamp else (0, 0, 0),
-            "u_lamp_soft": 0.006,
-            "u_fog": tuple(haze), "u_fog_density": sky.fog,
-            "u_light_scale": self._scene["buffers"].light_scale,
-            "u_radius": 0.35 if scene.indoor else 0.7,
-            "u_texture": 0, "u_open": 1, "u_environment": 2, "u_sun_shadow": 3, "u_lamp_shadow": 4, "u_clouds": 5,
-            "u_geometry": 0, "u_occlusion": 1,
-        }  # fmt: skip
-        self._view_time = view.time
-        for name in self.programs:
-            self._set(name, **values)
+        }
+        self._set(values)
+        self._set({"u_texel": (1 / half[0], 1 / half[1])}, ("blur",))
+        self._set({"u_texel": (1 / w, 1 / h)}, ("edges",))
 
-    def _draw(self, batches: Sequence[Batch], program: str, *, textured: bool) -> None:
-        """Draw batches; runs of indices are joined where nothing changes between them."""
+    def _draw(self, batches: np.ndarray, program: str, *, textured: bool, time: float = 0.0) -> None:
+        """Draw batches, given by their numbers, in their order."""
         assert self._scene is not None
-        scene: Scene = self._scene["scene"]
-        arrays = self._scene["arrays"]
-        plain, cutout = arrays[program], arrays[program + "_cutout"]
-        pending: tuple[int, int] | None = None
+        draws, arrays = self._draws, self._scene["arrays"]
+        both = (program, program + "_cutout")
         for batch in batches:
-            moving = scene.placements[batch.placement].motion is not None
-            if moving:
-                matrix = _bytes(scene.placements[batch.placement].matrix_at(self._view_time))
-                self._set(program, u_model=matrix)
-                self._set(program + "_cutout", u_model=matrix)
-            for part in batch.ranges:
-                if part.cutout or textured or moving:
-                    if part.cutout or textured:
-                        self._texture(part.texture).use(0)  # pyright: ignore[reportAttributeAccessIssue]
-                    (cutout if part.cutout else plain).render(vertices=part.count, first=part.first)
-                elif pending and pending[0] + pending[1] == part.first:
-                    pending = (pending[0], pending[1] + part.count)
-                else:
-                    if pending:
-                        plain.render(vertices=pending[1], first=pending[0])
-                    pending = (part.first, part.count)
-            if moving:
-                self._set(program, u_model=_bytes(np.eye(4)))
-                self._set(program + "_cutout", u_model=_bytes(np.eye(4)))
-        if pending:
-            plain.render(vertices=pending[1], first=pending[0])
+            if draws.moving[batch]:
+                self._set({"u_model": _bytes(draws.placements[batch].matrix_at(time))}, both)
+            for part in draws.ranges[batch]:
+                if textured or part.cutout:
+                    self._texture(part.texture).use(0)  # pyright: ignore[reportAttributeAccessIssue]
+                arrays[both[part.cutout]].render(vertices=part.count, first=part.first)
+            if draws.moving[batch]:
+                self._set({"u_model": _bytes(np.eye(4))}, both)
 
-    def _draw_geometry(self, targets: dict, batches: Sequence[Batch]) -> np.ndarray:
+    def _draw_geometry(self, targets: dict, batches: np.ndarray, time: float) -> np.ndarray:
         target = targets["geometry_fbo"]
         target.use()
         target.clear(0, 0, 0, 0, depth=1.0)
         self.ctx.enable_only(self.gl.DEPTH_TEST)
-        self._draw(batches, "geometry", textured=False)
+        self._draw(batches, "geometry", textured=True, time=time)
         data = np.frombuffer(target.read(components=4, dtype="f4"), np.float32)
         return data.reshape(target.height, target.width, 4)
 
-    def _draw_occlusion(self, targets: dict, view: View) -> None:
+    def _draw_occlusion(self, targets: dict) -> None:
         self.ctx.enable_only(self.gl.NOTHING)
         targets["occlusion_fbo"].use()
         targets["geometry"].use(0)
         self._screen["occlusion"].render(vertices=3)
         targets["blurred_fbo"].use()
         targets["occlusion"].use(1)
-        width, height = targets["half"]
-        self._set("blur", u_texel=(1 / width, 1 / height))
         self._screen["blur"].render(vertices=3)
 
-    def _draw_color(self, targets: dict, batches: Sequence[Batch]) -> np.ndarray:
+    def _shade(self, targets: dict) -> np.ndarray:
+        """Colours of surfaces where there are any, sky elsewhere: the depth test of a screen at the far plane tells."""
         assert self._scene is not None
         scene: Scene = self._scene["scene"]
-        target = targets["color_fbo"]  # shares the geometry pass's depth, so that every pixel is shaded once
+        target = targets["color_fbo"]
+        target.depth_mask = False
         target.use()
         self.ctx.enable_only(self.gl.DEPTH_TEST)
-        self.ctx.depth_func = "<="
-        targets["blurred"].use(1)
-        self._scene["environment"].use(2)
-        self._scene["sun_map"].use(3)
-        self._scene["lamp_map"].use(4)
+        for unit, name in ((1, "blurred"), (6, "albedo"), (7, "light")):
+            targets[name].use(unit)
+        for unit, name in ((2, "environment"), (3, "sun_map"), (4, "lamp_map")):
+            self._scene[name].use(unit)
         self._texture(scene.sky.cloud_texture).use(5)  # pyright: ignore[reportAttributeAccessIssue]
-        self._draw(batches, "color", textured=True)
-        self._screen["sky"].render(vertices=3)
+        for name, passes in ((self._scene["shade"], ">"), ("sky", "<=")):
+            self.ctx.depth_func = passes
+            self._screen[name].render(vertices=3)
+        self.ctx.depth_func = "<"
         self.ctx.enable_only(self.gl.NOTHING)
         smooth = targets["smooth_fbo"]
         smooth.use()
         targets["color"].use(0)
-        self._set("edges", u_image=0, u_texel=(1 / smooth.width, 1 / smooth.height))
         self._screen["edges"].render(vertices=3)
         data = np.frombuffer(smooth.read(components=3, alignment=1), np.uint8)
         return data.reshape(smooth.height, smooth.width, 3)
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """Means of two by two pixels; sides are powers of two."""
+    if min(image.shape[:2]) < 2:
+        return image
+    wide = image.astype(np.uint16)
+    rows = wide[::2] + wide[1::2]
+    return ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
 
 
 def unpack_octahedral(packed: np.ndarray) -> np.ndarray:
@@ -418,46 +419,6 @@ def unpack_octahedral(packed: np.ndarray) -> np.ndarray:
     fold = np.maximum(-z, 0)
     vectors = np.stack([x - np.copysign(fold, x), y - np.copysign(fold, y), z], axis=-1)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
-
-
-def _sun_clip(scene: Scene) -> np.ndarray:
-    """Orthographic projection along the sun's rays around the scene."""
-    forward = -np.array(scene.sky.to_sun)
-    up = np.array([0.0, 1.0, 0.0]) if abs(forward[2]) > 0.9 else np.array([0.0, 0.0, 1.0])
-    right = np.cross(forward, up)
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    low, high = np.array(scene.low), np.array(scene.high)
-    corners = np.array(
-        [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
-    )
-    local = corners @ rotation.T
-    small, large = local.min(axis=0) - 0.1, local.max(axis=0) + 0.1
-    clip = np.eye(4)
-    for axis in range(3):
-        scale = 2 / (large[axis] - small[axis])
-        clip[axis, :3] = rotation[axis] * scale
-        clip[axis, 3] = -(large[axis] + small[axis]) / 2 * scale
-    return clip
-
-
-def _lamp_clip(scene: Scene, fov_deg: float = 155.0) -> np.ndarray:
-    """Wide perspective projection straight down from the main lamp."""
-    if not scene.lamps:
-        return np.eye(4)
-    f = 1 / np.tan(np.radians(fov_deg) / 2)
-    near, far = 0.08, 12.0
-    x, y, z = scene.lamps[0].position
-    view = np.array([[1, 0, 0, -x], [0, -1, 0, y], [0, 0, -1, z], [0, 0, 0, 1.0]])
-    projection = np.array(
-        [
-            [f, 0, 0, 0],
-            [0, f, 0, 0],
-            [0, 0, (far + near) / (far - near), -2 * far * near / (far - near)],
-            [0, 0, 1, 0],
-        ]
-    )
-    return projection @ view
 
 
 assert VERTEX.itemsize == 36

@@ -11,7 +11,7 @@ import numpy as np
 
 from .catalogue import CatalogueItem, furniture_available, load_catalogue
 from .model import Material, Model, placement_matrix, transformed
-from .models import load_model
+from .models import load_model, triangle_count
 from .plants import broadleaf, shrub
 from .shapes import box, cylinder, one_material, sphere
 
@@ -128,7 +128,7 @@ def candidates(role: str) -> tuple[CatalogueItem, ...]:
     if role == "side_table":
         found = [i for i in found if i.size[2] < 0.66]
     limit = MOST_TREE_BYTES if role == "tree" else 10**9
-    return tuple(i for i in found if i.obj_bytes <= limit and len(load_model(i).faces) <= MOST_TRIANGLES)
+    return tuple(i for i in found if i.obj_bytes <= limit and triangle_count(i) <= MOST_TRIANGLES)
 
 
 def pick(role: str, rng: np.random.Generator, *, largest: float | None = None) -> Piece:

@@ -63,13 +63,14 @@ class Placement:
         origin[:3, 3] = self.matrix[:3, 3]
         return origin @ self.motion.matrix(time) @ np.linalg.inv(origin) @ self.matrix
 
-    def world_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Axis-aligned bounds at time 0."""
+    def world_bounds(self, time: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Axis-aligned bounds of the model's own box, at a time in 0..1."""
         low, high = self.model.bounds
         corners = np.array(
             [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
         )
-        moved = corners @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        matrix = self.matrix_at(time)
+        moved = corners @ matrix[:3, :3].T + matrix[:3, 3]
         return moved.min(axis=0), moved.max(axis=0)
 
 

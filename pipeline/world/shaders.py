@@ -5,14 +5,13 @@ GEOMETRY_VERTEX = """
 uniform mat4 u_clip_from_cam;
 uniform mat4 u_cam_from_world;
 uniform mat4 u_model;
-in vec3 in_position; in vec4 in_normal; in vec2 in_uv; in int in_id;
-invariant gl_Position;
-out vec3 v_cam; out vec3 v_normal; out vec2 v_uv; flat out int v_id;
+in vec3 in_position; in vec4 in_normal; in vec2 in_uv; in vec4 in_albedo; in vec4 in_light; in int in_id;
+out vec3 v_cam; out vec3 v_normal; out vec2 v_uv; out vec4 v_albedo; out vec4 v_light; flat out int v_id;
 void main() {
     vec4 cam = u_cam_from_world * (u_model * vec4(in_position, 1.0));
     v_cam = cam.xyz;
     v_normal = mat3(u_cam_from_world) * (mat3(u_model) * (in_normal.xyz * (255.0 / 127.0) - 1.0));
-    v_uv = in_uv; v_id = in_id;
+    v_uv = in_uv; v_albedo = in_albedo; v_light = in_light; v_id = in_id;
     gl_Position = u_clip_from_cam * vec4(cam.xyz, 1.0);
 }
 """
@@ -28,21 +27,35 @@ vec2 octahedral(vec3 n) {
 GEOMETRY_FRAGMENT = (
     """
 #version 330
-uniform sampler2D u_texture; uniform float u_cutout;
-in vec3 v_cam; in vec3 v_normal; in vec2 v_uv; flat in int v_id;
-out vec4 out_geometry;
+uniform sampler2D u_texture;
+in vec3 v_cam; in vec3 v_normal; in vec2 v_uv; in vec4 v_albedo; in vec4 v_light; flat in int v_id;
+layout(location = 0) out vec4 out_geometry;
+layout(location = 1) out vec4 out_albedo;
+layout(location = 2) out vec4 out_light;
 """
     + _OCTAHEDRAL
     + """
 void main() {
+    vec4 texel = texture(u_texture, v_uv);
     CUTOUT
     float size = dot(v_normal, v_normal);
     vec3 n = size > 1e-8 ? v_normal * inversesqrt(size) : -normalize(v_cam);
     if (dot(n, v_cam) > 0.0) n = -n;
     out_geometry = vec4(v_cam.z, octahedral(n), float(v_id));
+    out_albedo = vec4(v_albedo.rgb * texel.rgb, v_albedo.a);  // gamma 2 stands for sRGB: software samplers decode slowly
+    out_light = v_light;
 }
 """
 )
+
+_UNPACK = """
+vec3 unpack(vec2 e) {
+    vec3 n = vec3(e, 1.0 - abs(e.x) - abs(e.y));
+    float t = max(-n.z, 0.0);
+    n.xy += vec2(n.x >= 0.0 ? -t : t, n.y >= 0.0 ? -t : t);
+    return normalize(n);
+}
+"""
 
 SHADOW_VERTEX = """
 #version 330
@@ -66,19 +79,17 @@ out vec2 v_screen;
 void main() { v_screen = in_corner * 0.5 + 0.5; gl_Position = vec4(in_corner, 1.0, 1.0); }
 """
 
-OCCLUSION_FRAGMENT = """
+OCCLUSION_FRAGMENT = (
+    """
 #version 330
 // Screen-space ambient occlusion: the share of a hemisphere that nearby surfaces hide (Alchemy estimator, McGuire 2011).
 uniform sampler2D u_geometry; uniform vec4 u_lens; uniform float u_radius;
 in vec2 v_screen;
 out float out_open;
+"""
+    + _UNPACK
+    + """
 vec3 point(vec2 s, float z) { return vec3((s * u_lens.zw) * z, z); }
-vec3 unpack(vec2 e) {
-    vec3 n = vec3(e, 1.0 - abs(e.x) - abs(e.y));
-    float t = max(-n.z, 0.0);
-    n.xy += vec2(n.x >= 0.0 ? -t : t, n.y >= 0.0 ? -t : t);
-    return normalize(n);
-}
 void main() {
     vec4 g = textureLod(u_geometry, v_screen, 0.0);
     if (g.x <= 0.0) { out_open = 1.0; return; }
@@ -101,6 +112,7 @@ void main() {
     out_open = clamp(1.0 - 1.6 * sum / float(SAMPLES), 0.0, 1.0);
 }
 """
+)
 
 BLUR_FRAGMENT = """
 #version 330
@@ -115,26 +127,6 @@ void main() {
         sum += w * textureLod(u_occlusion, s, 0.0).x; weight += w;
     }
     out_open = sum / weight;
-}
-"""
-
-COLOR_VERTEX = """
-#version 330
-uniform mat4 u_clip_from_cam;
-uniform mat4 u_cam_from_world;
-uniform mat4 u_model;
-in vec3 in_position; in vec4 in_normal; in vec2 in_uv; in vec4 in_albedo; in vec4 in_light;
-invariant gl_Position;
-out vec3 v_world; out vec3 v_normal; out vec2 v_uv; out vec4 v_albedo; out vec4 v_light;
-void main() {
-    vec4 world = u_model * vec4(in_position, 1.0);
-    vec4 cam = u_cam_from_world * (u_model * vec4(in_position, 1.0));
-    v_world = world.xyz;
-    v_normal = mat3(u_model) * (in_normal.xyz * (255.0 / 127.0) - 1.0);
-    v_uv = in_uv;
-    v_albedo = vec4(in_albedo.rgb * in_albedo.rgb, in_albedo.a);
-    v_light = in_light;
-    gl_Position = u_clip_from_cam * vec4(cam.xyz, 1.0);
 }
 """
 
@@ -170,20 +162,21 @@ vec3 sky(vec3 d) {
 }
 """
 
-COLOR_FRAGMENT = (
+SHADE_FRAGMENT = (
     """
 #version 330
-uniform sampler2D u_texture; uniform sampler2D u_open; uniform sampler2D u_environment;
-uniform sampler2DShadow u_sun_shadow; uniform sampler2DShadow u_lamp_shadow;
-uniform mat4 u_sun_clip; uniform mat4 u_lamp_clip;
-uniform vec3 u_eye; uniform float u_sun_on; uniform float u_sun_soft;
+LIGHTS
+uniform sampler2D u_geometry; uniform sampler2D u_albedo; uniform sampler2D u_light; uniform sampler2D u_open;
+uniform sampler2D u_environment; uniform sampler2DShadow u_sun_shadow; uniform sampler2DShadow u_lamp_shadow;
+uniform mat4 u_world_from_cam; uniform mat4 u_sun_clip; uniform mat4 u_lamp_clip; uniform vec4 u_lens;
+uniform vec3 u_to_sun; uniform vec3 u_sun; uniform float u_sun_soft;
 uniform vec3 u_lamp_position; uniform vec3 u_lamp_color; uniform float u_lamp_soft;
-uniform vec4 u_room; uniform vec3 u_fog; uniform float u_fog_density; uniform float u_light_scale;
-in vec3 v_world; in vec3 v_normal; in vec2 v_uv; in vec4 v_albedo; in vec4 v_light;
+uniform vec3 u_fog; uniform float u_fog_density; uniform float u_light_scale;
+in vec2 v_screen;
 out vec4 out_color;
 """
     + TONE
-    + SKY
+    + _UNPACK
     + """
 float lit(sampler2DShadow map, vec3 p, float soft, float bias) {
     if (any(lessThan(p.xy, vec2(0.0))) || any(greaterThan(p.xy, vec2(1.0))) || p.z > 1.0) return 1.0;
@@ -198,48 +191,47 @@ vec3 environment(vec3 d, float level) {
     return textureLod(u_environment, s, level).rgb;
 }
 void main() {
-    vec4 texel = texture(u_texture, v_uv);
-    CUTOUT
-    vec3 albedo = v_albedo.rgb * texel.rgb * texel.rgb;  // gamma 2 stands for sRGB: software samplers decode slowly
-    vec3 to_eye = u_eye - v_world;
-    float range = length(to_eye);
-    to_eye /= range;
-    float size = dot(v_normal, v_normal);
-    vec3 n = size > 1e-8 ? v_normal * inversesqrt(size) : to_eye;
-    if (dot(n, to_eye) < 0.0) n = -n;
-    float gloss = v_albedo.a;
-    float metal = 0.0;
-    float open = texture(u_open, gl_FragCoord.xy / u_size).r;
-    vec3 light = v_light.rgb * v_light.rgb * (u_light_scale * open);
+    vec4 g = textureLod(u_geometry, v_screen, 0.0), a = textureLod(u_albedo, v_screen, 0.0);
+    vec4 stored = textureLod(u_light, v_screen, 0.0);
+    vec3 ray = vec3((v_screen - u_lens.xy) * u_lens.zw, 1.0) * g.x;
+    float range = length(ray);
+    mat3 turn = mat3(u_world_from_cam);
+    vec3 world = turn * ray + u_world_from_cam[3].xyz, to_eye = turn * (ray / -range), n = turn * unpack(g.yz);
+    vec3 albedo = a.rgb * a.rgb;
+    float gloss = a.a;
+    float open = texture(u_open, v_screen).r;
+    vec3 light = stored.rgb * stored.rgb * (u_light_scale * open);
     vec3 shine = vec3(0.0);
     float sharp = exp2(3.0 + 7.0 * gloss);
-    if (u_sun_on > 0.5) {
-        float c = dot(n, u_to_sun);
-        if (c > 0.0) {
-            vec4 p = u_sun_clip * vec4(v_world + 0.02 * n, 1.0);
-            float s = c * lit(u_sun_shadow, p.xyz, u_sun_soft, 0.0006);
-            light += u_sun * (s * 0.3183);
-            shine += u_sun * (s * pow(max(dot(n, normalize(u_to_sun + to_eye)), 0.0), sharp) * sharp * 0.04);
-        }
+#ifdef SUN
+    float toward = dot(n, u_to_sun);
+    if (toward > 0.0) {
+        vec4 p = u_sun_clip * vec4(world + 0.02 * n, 1.0);
+        float s = toward * lit(u_sun_shadow, p.xyz, u_sun_soft, 0.0006);
+        light += u_sun * (s * 0.3183);
+        shine += u_sun * (s * pow(max(dot(n, normalize(u_to_sun + to_eye)), 0.0), sharp) * sharp * 0.04);
     }
-    if (u_lamp_color.g > 0.0) {
-        vec3 l = u_lamp_position - v_world;
+#endif
+#ifdef LAMP
+    {
+        vec3 l = u_lamp_position - world;
         float d2 = dot(l, l);
         l *= inversesqrt(d2);
         float c = dot(n, l);
         if (c > 0.0) {
-            vec4 p = u_lamp_clip * vec4(v_world + 0.03 * n, 1.0);
+            vec4 p = u_lamp_clip * vec4(world + 0.03 * n, 1.0);
             float s = p.w > 0.0 ? lit(u_lamp_shadow, p.xyz / p.w, u_lamp_soft, 0.0012) : 0.35;
             s *= c / max(d2, 0.06);
             light += u_lamp_color * (s * 0.3183);
             shine += u_lamp_color * (s * pow(max(dot(n, normalize(l + to_eye)), 0.0), sharp) * sharp * 0.04);
         }
     }
+#endif
     float fresnel = 0.04 + 0.96 * pow(1.0 - max(dot(n, to_eye), 0.0), 5.0);
     vec3 r = reflect(-to_eye, n);
     vec3 mirror = environment(r, 5.0 * (1.0 - gloss)) * (0.4 + 0.6 * open);
     float strength = gloss * gloss + 0.25 * gloss;
-    vec3 color = albedo * (light + v_light.a * u_light_scale) + strength * (fresnel * mirror + 0.5 * shine);
+    vec3 color = albedo * (light + stored.a * u_light_scale) + strength * (fresnel * mirror + 0.5 * shine);
     color = mix(u_fog, color, exp(-u_fog_density * range));
     out_color = vec4(tone(color), 1.0);
 }

@@ -46,7 +46,7 @@ def procedural(pattern: str, rng: np.random.Generator) -> str:
 @lru_cache(maxsize=2000)
 def mean_color(key: str) -> np.ndarray:
     """float32 [3]: mean linear colour of a texture where it is opaque."""
-    image = load_texture(key)[::4, ::4].reshape(-1, 4)
+    image = load_texture(key)[::8, ::8].reshape(-1, 4)
     weight = image[:, 3:].astype(np.float64) + 1e-6
     linear = srgb_to_linear(image[:, :3] / 255.0)
     return ((linear * weight).sum(axis=0) / weight.sum()).astype(np.float32)
