@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,8 @@ class Listener:
     def _start(self, host: str, port: int, label: str) -> ViserServer:
         import viser
 
+        # a picture that is ready when its visitor has just left is nothing to worry anybody with
+        warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
         with self.guard.around_start(), contextlib.redirect_stdout(io.StringIO()):
             # viser prints its address without the token; ours is printed by whoever starts the viewer
             server = viser.ViserServer(host=host, port=port, label=label, verbose=False)

@@ -1,16 +1,19 @@
 """The viewer and the shared page in a real browser."""
 
+import base64
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from cosmorama.reconstruct.cameras import Cameras
 from cosmorama.reconstruct.files import write_splats
 from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
-from cosmorama.reconstruct.scene import Scene
+from cosmorama.reconstruct.scene import Scene, save_scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
-from cosmorama.viewer import LiveSession, write_html
+from cosmorama.viewer import LiveSession, show_scene, write_html
 from cosmorama.viewer.headless import canvas_pixels, psnr
 from cosmorama.viewer.modes import FRAMES, SPLATS
 from cosmorama.viewer.render import render_rgb8
@@ -82,6 +85,9 @@ def test_a_gamepad_walks_and_looks(page, scene, serving, visit, wait_until):
         wait_until(lambda: float(session.painter.camera().positions[0, 2]) > 0.1)
         page.evaluate("navigator.getGamepads = () => [{connected: true, axes: [0, 0, 1, 0], buttons: []}]")
         wait_until(lambda: float(session.painter.camera().forward[0, 0]) > 0.1)  # to the right
+        shoulders = "[0, 0, 0, 0, 0, 1].map((value) => ({value}))"
+        page.evaluate(f"navigator.getGamepads = () => [{{connected: true, axes: [], buttons: {shoulders}}}]")
+        page.get_by_text("Speed × 1.30").wait_for()
 
 
 def test_the_timeline_plays_and_uploads_open(
@@ -101,11 +107,50 @@ def test_the_timeline_plays_and_uploads_open(
         page.set_input_files("#cosmorama-open", tmp_path / "other.ply")
         wait_until(lambda: len(session.scene.gaussians) == 77)
         assert session.scene.motion is None
+        write_splats(tmp_path / "dropped.spz", make_gaussians(88))
+        drop(page, tmp_path / "dropped.spz")
+        wait_until(lambda: len(session.scene.gaussians) == 88)
         (tmp_path / "bad.ply").write_bytes(b"not a ply")
         page.set_input_files("#cosmorama-open", tmp_path / "bad.ply")
         page.wait_for_function("document.getElementById('cosmorama-note').textContent.includes('bad.ply')")
         wait_until(lambda: "Opening" not in page.locator("#cosmorama-note").text_content())
-        assert len(session.scene.gaussians) == 77
+        assert len(session.scene.gaussians) == 88
+
+
+def drop(page, path):
+    page.evaluate(
+        """([name, base64]) => {
+          const data = new DataTransfer(), bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+          data.items.add(new File([bytes], name));
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        [path.name, base64.b64encode(path.read_bytes()).decode()],
+    )
+
+
+def test_a_scene_that_vanishes_from_disk_is_still_shown(
+    page, browser, make_gaussians, make_camera, tmp_path, visit, wait_until
+):
+    folder = tmp_path / "scene"
+    (folder / "views").mkdir(parents=True)
+    photo = folder / "views" / "0000.png"
+    Image.new("RGB", (64, 48), "red").save(photo)
+    views = images_from_cameras(make_camera(), image=photo)
+    save_scene(folder, Scene(make_gaussians(300), views=[*views, *views]))
+    viewer = show_scene(folder, port=0, block=False)
+    try:
+        session = visit(page, viewer)
+        shutil.rmtree(folder)
+        page.get_by_text("Show cameras").click()
+        page.wait_for_function("document.activeElement === document.body")  # keys walk again
+        page.keyboard.down("d")
+        wait_until(lambda: float(session.painter.camera().positions[0, 0]) > 0.1)
+        page.keyboard.up("d")
+        other = browser.new_page(viewport={"width": 480, "height": 200})
+        assert len(visit(other, viewer).scene.gaussians) == 300
+        other.close()
+    finally:
+        viewer.stop()
 
 
 def test_two_viewers_do_not_disturb_each_other(
