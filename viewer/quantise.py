@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from ..reconstruct.files.morton import morton_order
+from ..reconstruct.files.quaternions import SQRT_HALF, smallest_three
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.motion import Motion
 
@@ -55,18 +57,7 @@ def quantise(
         "seconds": 0.0 if motion is None else motion.seconds,
         "scale_range": scale_range, "color_range": color_range, "sh_units": units,
     }  # fmt: skip
-    return header, [boxes, position, _smallest_three(quats), scale, opacity, color, sh]
-
-
-def morton_order(means: Float[Tensor, "n 3"]) -> Int[Tensor, "n"]:
-    """An order in which neighbours in the list are neighbours in space."""
-    low, high = means.min(0).values, means.max(0).values
-    cell = ((means - low) / (high - low).clamp_min(1e-12) * 1023).long()
-    code = torch.zeros(len(means), dtype=torch.long)
-    for bit in range(10):
-        for axis in range(3):
-            code |= ((cell[:, axis] >> bit) & 1) << (3 * bit + axis)
-    return code.argsort(stable=True)
+    return header, [boxes, position, _packed_rotations(quats), scale, opacity, color, sh]
 
 
 def _in_boxes(means: Float[Tensor, "t n 3"]) -> tuple[np.ndarray, np.ndarray]:
@@ -98,11 +89,7 @@ def _higher_harmonics(sh: Float[Tensor, "n k 3"], degree: int) -> tuple[list[flo
     return units, np.concatenate(planes)
 
 
-def _smallest_three(quats: Float[Tensor, "t n 4"]) -> np.ndarray:
-    q = torch.nn.functional.normalize(quats, dim=-1)
-    largest = q.abs().argmax(-1, keepdim=True)
-    q = torch.where(q.gather(-1, largest) < 0, -q, q)
-    keep = torch.tensor([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])[largest[..., 0]]
-    three = (q.gather(-1, keep) * 2**0.5 * 0.5 + 0.5).clamp(0, 1) * 1023
-    a, b, c = three.round().long().unbind(-1)
-    return (largest[..., 0] << 30 | a << 20 | b << 10 | c).numpy().astype("<u4")
+def _packed_rotations(quats: Float[Tensor, "t n 4"]) -> np.ndarray:
+    largest, others = smallest_three(quats.flatten(0, 1))
+    a, b, c = ((others / SQRT_HALF * 0.5 + 0.5).clamp(0, 1) * 1023).round().long().unbind(-1)
+    return (largest << 30 | a << 20 | b << 10 | c).numpy().astype("<u4").reshape(quats.shape[:2])

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from cosmorama.reconstruct.errors import InputError
+from cosmorama.reconstruct.files.morton import morton_order
 from cosmorama.reconstruct.gaussians import rotation_from_wxyz
 from cosmorama.reconstruct.scene import Scene
 from cosmorama.viewer import write_html
-from cosmorama.viewer.quantise import BLOCK, morton_order, quantise
+from cosmorama.viewer.quantise import BLOCK, quantise
 
 
 def unquantised_positions(header, planes):
