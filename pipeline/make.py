@@ -16,6 +16,7 @@ from ..reconstruct.depth_edges import guide_depth, sharpen_depth
 from ..reconstruct.errors import InputError
 from ..reconstruct.files.atomic import atomic_folder
 from ..reconstruct.fit import FitConfig, LearningRates, fit_gaussians
+from ..reconstruct.fit.objective import Perceptual
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
@@ -27,6 +28,7 @@ from .generators import ViewGenerator
 from .generators.choose import load_generator
 from .grow import Growth, grow
 from .imagine import imagine_photo
+from .perceptual import dinov2_distance
 from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
@@ -47,6 +49,10 @@ class MakeOptions:
     text: str | None = None
     generator: str | None = None
     """See ``load_generator``; None is ``DEFAULT_GENERATOR``, or ``TEXT_GENERATOR`` where there is no photo."""
+    perceptual: float = 0.0
+    """Weight of a perceptual loss on generated views, see ``dinov2_distance``; 0 leaves it out."""
+    generated_weights: tuple[float, float] = (0.5, 0.25)
+    """Of generated views at the start and at the end of the fit; the photo has 1. CAT4D (Wu et al. 2024): 1, 0.5."""
     device: str = "cpu"
 
 
@@ -118,7 +124,15 @@ def make_scene(
                 seed=options.seed, text=options.text, on_view=writer.add,
             )  # fmt: skip
         with reporter.stage("refine") as advance:
-            gaussians = refine(growth, photo, preset.iterations, options.seed, watcher, advance)
+            gaussians = refine(
+                growth,
+                photo,
+                preset.iterations,
+                options.seed,
+                watcher,
+                advance,
+                perceptual=options.perceptual,
+            )
         with reporter.stage("write") as advance:
             info = {
                 "source": _described(source, options, photo),
@@ -225,12 +239,34 @@ REFINE = FitConfig(
 """Depth says where splats are; what is left to find is how wide, how opaque and of what colour they are."""
 
 
+PERCEPTUAL_EVERY = 4
+"""Steps from one perceptual term to the next: each takes as long as a few steps."""
+
+
 def refine(
-    growth: Growth, photo: Photo, iterations: int, seed: int, watcher: Watcher, advance: Advance
+    growth: Growth,
+    photo: Photo,
+    iterations: int,
+    seed: int,
+    watcher: Watcher,
+    advance: Advance,
+    *,
+    weights: tuple[float, float] = (0.5, 0.25),
+    perceptual: float = 0.0,
 ) -> Gaussians:
     """Optimise the splats so that they show the photo and the generated views; the photo counts most.
 
     Generated pixels count as much as the scene supported them, and less and less towards the end.
+
+    Args:
+        growth: the scene so far, and the generated views.
+        photo: always right.
+        iterations: steps.
+        seed: of the order of the views.
+        watcher: shown the progress; may stop it.
+        advance: told of the progress.
+        weights: of generated views at the start and at the end.
+        perceptual: weight of the perceptual loss on generated views.
     """
     views = len(growth.cameras)
     if watcher.cancelled:
@@ -244,18 +280,30 @@ def refine(
         watcher.update(gaussians())
         return watcher.cancelled
 
+    first, last = weights
+    losses = replace(REFINE.losses, perceptual=perceptual, perceptual_every=PERCEPTUAL_EVERY)
     result = fit_gaussians(
         growth.gaussians,
         cat_cameras([photo.camera, growth.cameras]),
         torch.cat([photo.image[None], growth.images]),
-        config=replace(REFINE, iterations=iterations),
-        view_weights=lambda done: torch.cat([torch.ones(1), torch.full((views,), 0.5 - 0.25 * done)]),
+        config=replace(REFINE, iterations=iterations, losses=losses),
+        view_weights=lambda done: torch.cat(
+            [torch.ones(1), torch.full((views,), first + (last - first) * done)]
+        ),
+        perceptual=_on_generated(dinov2_distance()) if perceptual else None,
         view_sampling=torch.cat([torch.tensor([float(max(views, 1))]), torch.ones(views)]),
         pixel_weights=torch.cat([torch.ones(1, *growth.support.shape[1:]), 0.3 + 0.7 * growth.support]),
         seed=seed,
         on_progress=progress,
     )
     return result.gaussians
+
+
+def _on_generated(distance: Perceptual) -> Perceptual:
+    """The distance for generated views; the photo, view 0, is held to its own pixels."""
+    return lambda rendering, image, view: (
+        distance(rendering, image, view) if view else rendering.new_zeros(())
+    )
 
 
 def _credit(model: DepthEstimator | ViewGenerator) -> dict[str, object]:

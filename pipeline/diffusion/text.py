@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 
 import torch
@@ -38,7 +37,6 @@ def no_text() -> Float[Tensor, "24 384"]:
 
 @lru_cache(maxsize=1)
 def _encoder():  # transformers' types are only known where it is installed
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         from transformers import AutoModel, PreTrainedTokenizerFast
     except ImportError as error:

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ...reconstruct.errors import InputError
 from ..training.checkpoints import load_weights
 from ..training.ema import Ema
 from ..training.loop import LoopConfig, train
@@ -146,6 +147,19 @@ def view_loss(
     return loss, scalars
 
 
+def begin_with(network: MultiViewTransformer | SpaceTimeUNet, weights: Path) -> None:
+    """Take the weights of a model of the same shape; its last layer is set to zero, so that the prior speaks at first.
+
+    Raises:
+        InputError: the file holds another network.
+    """
+    try:
+        network.load_state_dict(load_weights(weights)[1])
+    except RuntimeError as error:
+        raise InputError(f"{weights} holds another network: {str(error).splitlines()[0]}") from error
+    zero_init(network.final)
+
+
 def train_views(
     data: Path,
     out: Path,
@@ -170,8 +184,7 @@ def train_views(
     shards = Shards(data)
     spread, network = measure_spread(shards), build_network(config.network)
     if start is not None:
-        network.load_state_dict(load_weights(start)[1])
-        zero_init(network.final)
+        begin_with(network, start)
     model = TrainedNetwork(network, config, spread)
 
     def batch_at(generator: torch.Generator) -> ViewBatch:
