@@ -29,6 +29,8 @@ class EvalViews:
     """The folder."""
     model: Path | None = None
     """views.safetensors; default the shipped one."""
+    filling: Path | None = None
+    """filling.safetensors that the model was trained with; default the shipped one."""
     codec: Path | None = None
     """codec.safetensors; default the shipped one."""
     depth_model: str | None = None
@@ -45,6 +47,8 @@ class EvalViews:
     """Width and height."""
     steps: int | None = None
     """Of the sampler; default that of the generator."""
+    noise: float = 1.0
+    """Scale of the starting noise, 0..1."""
     sheet: Path | None = None
     """Folder for pictures: truth, ours, coverage."""
     seed: int = 0
@@ -53,16 +57,23 @@ class EvalViews:
 
     def run(self) -> None:
         """Evaluate."""
-        from ..diffusion.evaluation import SmoothGenerator, WarpGenerator, evaluate_generator
+        from ..diffusion.evaluation import (
+            FillingGenerator,
+            SmoothGenerator,
+            WarpGenerator,
+            evaluate_generator,
+        )
+        from ..diffusion.filling import filling_from_file, load_filling
         from ..diffusion.generator import DiffusionGenerator, SamplingConfig, load_view_generator
         from ..diffusion.model import load_view_model
         from ..generators.inpaint import InpaintGenerator
         from ..latents.codec import codec_from_file, load_codec
 
-        config = SamplingConfig(steps=self.steps) if self.steps else SamplingConfig()
+        config = SamplingConfig(steps=self.steps or SamplingConfig.steps, noise=self.noise)
+        filling = filling_from_file(self.filling) if self.filling else load_filling()
         if self.model:
             codec = codec_from_file(self.codec) if self.codec else load_codec()
-            ours = DiffusionGenerator(load_view_model(self.model), codec, config=config)
+            ours = DiffusionGenerator(load_view_model(self.model), codec, filling=filling, config=config)
         else:
             ours = load_view_generator(config=config)
         scenes = list(self._scenes())
@@ -71,6 +82,7 @@ class EvalViews:
             "warp": WarpGenerator(),
             "warp_inpaint": InpaintGenerator(),
             "warp_smooth": SmoothGenerator(),
+            "filling": FillingGenerator(filling),
         }
         report: dict[str, object] = {"scenes": len(scenes), "views": sum(len(s) - 1 for s in scenes)}
         for name, generator in methods.items():

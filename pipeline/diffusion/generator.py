@@ -40,6 +40,9 @@ class SamplingConfig:
     sampler: SamplerName = "dpmpp_2m"
     steps: int = 1
     """The shipped weights do best with one, which is the mean given the conditions; see their card."""
+    noise: float = 1.0
+    """Scale of the starting noise. Below 1 samples vary less and keep less noise that an undertrained denoiser cannot
+    take away; 0 follows the flow from the prior's centre, without any."""
     guidance: Mapping[ConditionName, float] | None = None
     """Strength per condition, see ``guided``."""
     sigma_max: float = 40.0
@@ -91,7 +94,7 @@ class DiffusionGenerator:
                 on_progress(step, steps)
 
         sample = sampler_by_name(config.sampler)(
-            guided(self.model, conditions, config.guidance), sigmas[0] * noise, sigmas,
+            guided(self.model, conditions, config.guidance), config.noise * sigmas[0] * noise, sigmas,
             generator=generator, callback=callback,
         )  # fmt: skip
         return sample[0, len(request.photos) :]

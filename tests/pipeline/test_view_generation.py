@@ -9,16 +9,19 @@ from cosmorama.pipeline.diffusion import evaluation
 from cosmorama.pipeline.diffusion.batches import BatchConfig
 from cosmorama.pipeline.diffusion.conditions import CONDITION_NAMES
 from cosmorama.pipeline.diffusion.evaluation import Tally, WarpGenerator, evaluate_generator, patch_share
+from cosmorama.pipeline.diffusion.filling import fill, load_filling
 from cosmorama.pipeline.diffusion.generator import (
     DiffusionGenerator,
     SamplingConfig,
+    filled_memory,
     reference_scale,
     request_conditions,
     resize_memory,
     working_size,
 )
 from cosmorama.pipeline.diffusion.groups import PosedViews
-from cosmorama.pipeline.diffusion.memory import known_pixels, remember
+from cosmorama.pipeline.diffusion.guesses import Source
+from cosmorama.pipeline.diffusion.memory import fill_memory, known_pixels, remember
 from cosmorama.pipeline.diffusion.model import ViewModel, build_network
 from cosmorama.pipeline.diffusion.prepare import prepare_scene
 from cosmorama.pipeline.diffusion.repa import RepaConfig, alignment_loss
@@ -137,6 +140,28 @@ def test_generator_answers_in_the_size_and_number_that_was_asked(codec):
     known = known_pixels(asked.memory)
     assert torch.equal(out[known], asked.memory.color[known])
     assert not torch.equal(generator(replace(asked, seed=1)), out)
+
+
+def test_without_starting_noise_the_seed_does_not_matter(codec):
+    model = ViewModel(build_network(NETWORK), "v")
+    asked = request(wall())
+    still = DiffusionGenerator(model, codec, config=SamplingConfig(steps=3, noise=0.0))
+    assert torch.equal(still(asked), still(replace(asked, seed=1)))
+
+
+def test_the_memory_is_filled_by_the_learned_filling_where_the_photos_depth_is_known(codec, monkeypatch):
+    monkeypatch.setattr("cosmorama.pipeline.diffusion.generator.WORKING_PIXELS", WIDTH * HEIGHT)
+    views, filling = wall(), load_filling()
+    asked = request(views, photo_depths=views.depth[:1])
+    source = Source(views.images[0], views.depth[0], views.cameras[[0]])
+    expected = fill(asked.memory, asked.cameras, source, filling)
+    torch.testing.assert_close(filled_memory(asked, filling), expected)
+    smooth = fill_memory(asked.memory)
+    assert (expected - smooth).abs().max() > 0.05
+    torch.testing.assert_close(filled_memory(asked, None), smooth)
+    torch.testing.assert_close(filled_memory(replace(asked, photo_depths=None), filling), smooth)
+    conditions = request_conditions(asked, codec, filling=filling)
+    torch.testing.assert_close(conditions.memory_latents[0, 1:], codec.encode(expected))
 
 
 def test_a_perfect_and_a_blind_generator_are_told_apart(monkeypatch):
