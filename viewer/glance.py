@@ -90,7 +90,7 @@ def glance(path: Path) -> Glance | None:
 
 def _glance(file: Path) -> Glance | None:
     with file.open("rb") as opened:
-        start = opened.read(_MAX_HEADER)
+        start, size = opened.read(_MAX_HEADER), opened.seek(0, 2)
     head, end, _ = start.partition(b"end_header\n")
     lines = [line.split() for line in head.decode("ascii").splitlines()]
     comments = {line[1]: line[2:] for line in lines if line[:1] == ["comment"] and len(line) > 2}
@@ -109,6 +109,7 @@ def _glance(file: Path) -> Glance | None:
         and (not rest or _in_a_row(names, tuple(f"f_rest_{i}" for i in range(rest))))
         and rest in (0, 9, 24, 45)
         and 0 < int(lines[2][2]) <= MAX_SPLATS
+        and len(head) + len(end) + 4 * len(names) * int(lines[2][2]) <= size
     )
     if not plain or b"comment vertical axis" in head.lower():  # nerfstudio's way to tell what is up
         return None

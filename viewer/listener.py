@@ -57,7 +57,8 @@ class Listener:
     def stop(self) -> None:
         """End the server."""
         self._has_poster.set()
-        self.server.stop()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
 
     def _poster(self) -> bytes:
         self._has_poster.wait()

@@ -43,8 +43,8 @@ def test_who_walks_up_a_slope_rises_with_it(page, hillside, serving, visit, wait
         page.keyboard.down("w")
         wait_until(lambda: stands_at()[0] > 2)
         page.keyboard.up("w")
-        assert -session.painter.camera().positions[0, 1] > 0.3
         wait_until(lambda: abs(stands_at()[1]) < 0.12)
+        assert -session.painter.camera().positions[0, 1] > 0.3
         page.keyboard.press("g")  # from here on as a bird
         wait_until(lambda: not page_setting(page, "stand"))
         height = float(session.painter.camera().positions[0, 1])

@@ -68,10 +68,17 @@ def test_what_is_not_plain_is_left_to_the_reader_of_all_formats(tmp_path, make_g
         assert glance(tmp_path / name) is None
     write_splats(tmp_path / "a.ply", make_gaussians(300))
     whole = (tmp_path / "a.ply").read_bytes()
-    for damaged in (b"", b"ply\n", whole[:200], whole.replace(b"float scale_1", b"uchar scale_1", 1)):
+    for damaged in (
+        b"",
+        b"ply\n",
+        whole[:200],
+        whole[:-50],
+        whole.replace(b"float scale_1", b"uchar scale_1", 1),
+    ):
         (tmp_path / "b.ply").write_bytes(damaged)
         assert glance(tmp_path / "b.ply") is None
-    (tmp_path / "b.ply").write_bytes(whole[:-50])  # the header is fine, the rows are not all there
+    nan = np.full(300, np.nan, "<f4").tobytes()  # in what should be means, quaternions and so on
+    (tmp_path / "b.ply").write_bytes(whole[: -len(nan)] + nan)
     looked = glance(tmp_path / "b.ply")
     assert looked is not None
     assert looked.poster() == b""

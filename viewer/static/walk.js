@@ -83,8 +83,9 @@
     const { eye } = pose(), ground = groundBelow(eye), height = dot(eye, config.up) - ground;
     const held = (...codes) => codes.some((k) => keyed.has(k));
     const walks = stick.walks || held("KeyW", "KeyA", "KeyS", "KeyD"), climbs = stick.climbs || held("KeyQ", "KeyE");
-    settling = walks ? 0.5 : settling - seconds;  // who stops takes the last step to its end
-    if (eyeHeight === null || climbs || settling < 0) { eyeHeight = height; return; }
+    const settles = walks || settling > 0;  // who stops takes the last step to its end
+    settling = walks ? 0.5 : settling - seconds;
+    if (eyeHeight === null || climbs || !settles) { eyeHeight = height; return; }
     const rise = (eyeHeight - height) * (1 - Math.exp(-8 * seconds));
     if (Math.abs(rise) > 1e-5) controls.unscaled.elevate(rise, false);
   }
@@ -267,7 +268,7 @@
   let last = performance.now(), reported = -1e9;
   function frame(now) {
     requestAnimationFrame(frame);
-    const seconds = Math.min(0.1, (now - last) / 1000), v = viser();
+    const elapsed = (now - last) / 1000, seconds = Math.min(0.1, elapsed), v = viser();
     if (keyed.size) frames.push(now - last);
     last = now;
     const text = document.getElementById("cosmorama-config")?.dataset.config ?? "";
@@ -283,7 +284,7 @@
     if (v.cameraControl !== adopted) v.cameraControl = adopted = adopt(v.cameraControl);
     placePivot(adopted);
     setDrag(adopted);
-    stand(adopted, seconds, gamepad(adopted, seconds));
+    stand(adopted, elapsed, gamepad(adopted, seconds));
     drawMap();
   }
   requestAnimationFrame(frame);
