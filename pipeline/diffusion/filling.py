@@ -21,6 +21,7 @@ from ... import assets
 from ...reconstruct.cameras import Cameras
 from ...reconstruct.errors import InputError
 from ..generators import Memory
+from ..latents.codec import CELL
 from ..training.checkpoints import load_weights, save_weights
 from .guesses import COLORS, Source, guess
 from .layers import zero_init
@@ -98,12 +99,18 @@ def mix(colors: Float[Tensor, "v k 3 h w"], weights: Float[Tensor, "v k h w"]) -
 
 @torch.no_grad()
 def fill(memory: Memory, cameras: Cameras, source: Source, filling: Filling) -> Float[Tensor, "v h w 3"]:
-    """The memory's colours, with its holes filled; height and width are multiples of 8."""
+    """The memory's colours, with its holes filled; height and width are multiples of 8.
+
+    Between cells colours are interpolated with the hidden share as weight: what hides a place says nothing about it.
+    """
     guesses = guess(memory, cameras, source)
     cells = filling(guesses.colors, guesses.geometry).clamp(0, 1)
+    known = known_pixels(memory)
+    share = F.avg_pool2d((~known).float()[:, None], CELL) + 1e-4
     size = memory.color.shape[1:3]
-    smooth = F.interpolate(cells, size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
-    return torch.where(known_pixels(memory)[..., None], memory.color, smooth)
+    maps = F.interpolate(torch.cat([cells * share, share], dim=1), size, mode="bilinear", align_corners=False)
+    smooth = (maps[:, :3] / maps[:, 3:]).permute(0, 2, 3, 1)
+    return torch.where(known[..., None], memory.color, smooth)
 
 
 def save_filling(path: Path, filling: Filling) -> None:
