@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -111,7 +110,7 @@ def _first_picture(path: Path, view: Sequence[str], browser: Visit | None) -> di
                 report[f"{name}_s"] = seen - start
             page.close()
     finally:
-        server.send_signal(signal.SIGINT)
+        server.terminate()
         _, status, used = os.wait4(server.pid, 0)
         server.returncode = os.waitstatus_to_exitcode(status)
         server.stderr.close()
