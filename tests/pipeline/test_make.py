@@ -209,3 +209,23 @@ def test_stopped_half_way_leaves_nothing(demo_photo, tmp_path, signum):
     assert process.returncode == 130, stderr
     assert stderr.strip().splitlines()[-1] == "cosmorama: stopped"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_perceptual_term_is_asked_about_generated_views_only(tmp_path, monkeypatch):
+    asked = []
+
+    def distance():
+        def compare(rendering, image, view):
+            asked.append(view)
+            return (rendering - image).square().mean()
+
+        return compare
+
+    monkeypatch.setattr("cosmorama.pipeline.make.dinov2_distance", distance)
+    photo = Path(__file__).parents[2] / "assets" / "demo.jpg"
+    make(photo, tmp_path / "with", perceptual=0.5)
+    assert asked
+    assert 0 not in asked
+    asked.clear()
+    make(photo, tmp_path / "without")
+    assert not asked
