@@ -10,7 +10,7 @@ from PIL import Image
 from cosmorama.pipeline.commands.train_world import parse_size
 from cosmorama.pipeline.world import catalogue
 from cosmorama.pipeline.world.captions import color_name, plural
-from cosmorama.pipeline.world.models import _split_long_edges, load_model, load_model_texture
+from cosmorama.pipeline.world.models import _split_long_edges, load_model, load_model_texture, triangle_count
 from cosmorama.pipeline.world.obj import read_mtl, read_obj
 from cosmorama.pipeline.world.textures import mean_color
 from cosmorama.reconstruct.errors import InputError
@@ -90,6 +90,7 @@ def test_models_are_metric_upright_and_textured(little_catalogue):
     assert load_model_texture(texture).shape == (8, 8, 4)
     np.testing.assert_allclose(mean_color(texture)[0], 0.503, atol=0.005)
     assert load_model(item) is model
+    assert triangle_count(item) == len(model.faces)
 
 
 def test_attribution_names_every_author_and_licence(little_catalogue):
