@@ -147,9 +147,7 @@ def test_variation_keeps_guesses_and_truth_together():
 
 
 def test_training_learns_and_resumes(tmp_path):
-    scenes = [
-        replace(room(turns=(0.0, t, -t)), name=f"room-{i}") for i, t in enumerate((0.5, 0.6, 0.7, 0.8))
-    ]
+    scenes = [replace(room(turns=(0.0, t, -t)), name=f"room-{i}") for i, t in enumerate((0.5, 0.6, 0.7, 0.8))]
     samples = collect_samples(scenes)
     together = samples[False]
     save_samples(tmp_path / "samples.safetensors", together)
