@@ -5,33 +5,29 @@ photo -> depth -> splats -> views of what was hidden, folded in -> refined on al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from ..reconstruct.cameras import Cameras, cat_cameras
+from ..reconstruct.cameras import Cameras
 from ..reconstruct.depth_edges import guide_depth, sharpen_depth
 from ..reconstruct.errors import InputError
 from ..reconstruct.files.atomic import atomic_folder
-from ..reconstruct.fit import FitConfig, LearningRates, fit_gaussians
-from ..reconstruct.fit.objective import Perceptual
-from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
-from ..reconstruct.rasterize import rasterize
 from ..reconstruct.scene import Scene, load_scene
 from ..reconstruct.transforms_json import images_from_cameras
 from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
 from .generators.choose import load_generator
-from .grow import Growth, grow
+from .grow import grow
 from .imagine import imagine_photo
-from .perceptual import dinov2_distance
 from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
-from .progress import Advance, Reporter, peak_memory_mb
+from .progress import Reporter, peak_memory_mb
+from .refine import input_view_psnr, refine
 from .trajectories import Reach, plan_trajectory, reach_of
 from .watch import Nobody, Watcher
 from .writer import ViewWriter, write_scene_folder
@@ -230,89 +226,6 @@ def _zoomed(camera: Cameras) -> Cameras:
     return replace(camera, intrinsics=focal)
 
 
-REFINE = FitConfig(
-    learning_rates=LearningRates(
-        means=0.0, quats=0.0, log_scales=1e-2, opacity_logits=2e-2, sh0=2e-2, sh_rest=0.0
-    ),
-    sh_degree=0,
-)
-"""Depth says where splats are; what is left to find is how wide, how opaque and of what colour they are."""
-
-
-PERCEPTUAL_EVERY = 4
-"""Steps from one perceptual term to the next: each takes as long as a few steps."""
-
-
-def refine(
-    growth: Growth,
-    photo: Photo,
-    iterations: int,
-    seed: int,
-    watcher: Watcher,
-    advance: Advance,
-    *,
-    weights: tuple[float, float] = (0.5, 0.25),
-    perceptual: float = 0.0,
-) -> Gaussians:
-    """Optimise the splats so that they show the photo and the generated views; the photo counts most.
-
-    Generated pixels count as much as the scene supported them, and less and less towards the end.
-
-    Args:
-        growth: the scene so far, and the generated views.
-        photo: always right.
-        iterations: steps.
-        seed: of the order of the views.
-        watcher: shown the progress; may stop it.
-        advance: told of the progress.
-        weights: of generated views at the start and at the end.
-        perceptual: weight of the perceptual loss on generated views.
-    """
-    views = len(growth.cameras)
-    if watcher.cancelled:
-        return growth.gaussians
-
-    def progress(
-        done: int, total: int, *, psnr: float, gaussians: Callable[[], Gaussians], **_: object
-    ) -> bool:
-        advance(done, total, psnr=psnr)
-        watcher.psnr(psnr, done)
-        watcher.update(gaussians())
-        return watcher.cancelled
-
-    first, last = weights
-    losses = replace(REFINE.losses, perceptual=perceptual, perceptual_every=PERCEPTUAL_EVERY)
-    result = fit_gaussians(
-        growth.gaussians,
-        cat_cameras([photo.camera, growth.cameras]),
-        torch.cat([photo.image[None], growth.images]),
-        config=replace(REFINE, iterations=iterations, losses=losses),
-        view_weights=lambda done: torch.cat(
-            [torch.ones(1), torch.full((views,), first + (last - first) * done)]
-        ),
-        perceptual=_on_generated(dinov2_distance()) if perceptual else None,
-        view_sampling=torch.cat([torch.tensor([float(max(views, 1))]), torch.ones(views)]),
-        pixel_weights=torch.cat([torch.ones(1, *growth.support.shape[1:]), 0.3 + 0.7 * growth.support]),
-        seed=seed,
-        on_progress=progress,
-    )
-    return result.gaussians
-
-
-def _on_generated(distance: Perceptual) -> Perceptual:
-    """The distance for generated views; the photo, view 0, is held to its own pixels."""
-    return lambda rendering, image, view: (
-        distance(rendering, image, view) if view else rendering.new_zeros(())
-    )
-
-
 def _credit(model: DepthEstimator | ViewGenerator) -> dict[str, object]:
     """How a model is recorded in scene.json."""
     return {"name": model.name, "licences": list(model.licences)}
-
-
-def input_view_psnr(gaussians: Gaussians, photo: Photo) -> float:
-    """PSNR in dB of the scene against the photo, from the photo's own camera."""
-    with torch.no_grad():
-        color = rasterize(gaussians, photo.camera).color[0].clamp(0, 1)
-    return float(-10 * torch.log10((color - photo.image).square().mean()))

@@ -221,7 +221,7 @@ def test_the_perceptual_term_is_asked_about_generated_views_only(tmp_path, monke
 
         return compare
 
-    monkeypatch.setattr("cosmorama.pipeline.make.dinov2_distance", distance)
+    monkeypatch.setattr("cosmorama.pipeline.refine.dinov2_distance", distance)
     photo = Path(__file__).parents[2] / "assets" / "demo.jpg"
     make(photo, tmp_path / "with", perceptual=0.5)
     assert asked
