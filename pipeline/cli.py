@@ -5,6 +5,7 @@ Each command is a dataclass in ``commands``, whose fields are its options; this 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -56,8 +57,20 @@ def main() -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         print("cosmorama: stopped", file=sys.stderr)
-        sys.exit(130)
+        _exit_stopped()
     sys.exit(0)
+
+
+def _exit_stopped() -> NoReturn:
+    """Exit with 130 wherever the interrupt fell.
+
+    When it falls into ``exec`` of a string, as an import may run one, CPython counts it as unhandled although it was
+    handled, and ends by the signal in place of the code that ``sys.exit`` was given.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(130)
 
 
 def _run(arguments: list[str]) -> None:
