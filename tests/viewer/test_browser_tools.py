@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
 from cosmorama.reconstruct.scene import Scene
@@ -132,3 +133,28 @@ def test_up_and_origin_can_be_set(page, make_camera, serving, visit, wait_until)
         wait_until(lambda: session.scene.views[0] is not scene.views[0])
         moved = scene.gaussians.means[0] - session.scene.gaussians.means[0]  # where the origin was set
         assert abs(float(moved @ normal) - 1.6) < 0.1  # on the floor
+
+
+def test_a_click_on_a_known_camera_flies_to_it(
+    page, make_gaussians, make_camera, serving, visit, wait_until, tmp_path
+):
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 48), "red").save(photo)
+    home, there = (images_from_cameras(make_camera(), image=photo)[0] for _ in range(2))
+    there = replace(there, world_from_cam=there.world_from_cam.clone())
+    there.world_from_cam[:3, 3] = torch.tensor([-0.4, 0.2, 1.4])  # left of the panel
+    scene = Scene(make_gaussians(300), views=[home, there])
+    with serving(scene) as viewer:
+        session = visit(page, viewer)
+        page.get_by_text("Show cameras").click()
+        camera = session.painter.camera()
+        seen = camera.intrinsics[0] @ (there.world_from_cam[:3, 3] + torch.tensor([0.0, 0.0, 0.1]))
+        box = page.locator("canvas").first.bounding_box()
+        x = box["x"] + float(seen[0] / seen[2]) / camera.width * box["width"]
+        y = box["y"] + float(seen[1] / seen[2]) / camera.height * box["height"]
+
+        def arrived():
+            page.mouse.click(x, y)
+            return float((session.painter.camera().positions[0] - there.world_from_cam[:3, 3]).norm()) < 0.05
+
+        wait_until(arrived)
