@@ -87,11 +87,10 @@ def filling_sample(scene: PosedViews, *, generator: torch.Generator) -> FillingS
     given = 0 if choice[0] < 0.5 else int(torch.randint(len(scene), (), generator=generator))
     strength = choice[2] if choice[1] < 0.6 else 0.0
     depth = spoil_depth(scene.depth[given], generator=generator, strength=strength)
-    known = depth > 0
-    depth = torch.where(known, depth, depth.max()) if known.any() else torch.ones_like(depth)
-    rest, camera = [i for i in range(len(scene)) if i != given], scene.cameras[[given]]
-    memory = remember(scene.images[[given]], depth[None], camera, scene.cameras[rest])
-    guesses = guess(memory, scene.cameras[rest], Source(scene.images[given], depth, camera))
+    source = Source.of(scene.images[given], depth, scene.cameras[[given]])
+    rest = [i for i in range(len(scene)) if i != given]
+    memory = remember(scene.images[[given]], source.depth[None], source.camera, scene.cameras[rest])
+    guesses = guess(memory, scene.cameras[rest], source)
     hidden = (~known_pixels(memory)).float()[:, None]
     share = F.avg_pool2d(hidden, CELL)
     truth = F.avg_pool2d(scene.images[rest].permute(0, 3, 1, 2) * hidden, CELL) / share.clamp(min=1e-4)

@@ -159,12 +159,8 @@ def filled_memory(request: ViewRequest, filling: Filling | None) -> Float[Tensor
     if filling is None or request.photo_depths is None or len(request.photos) == 0:
         return fill_memory(memory)
     depth = F.interpolate(request.photo_depths[:1, None], (height, width), mode="nearest-exact")[0, 0]
-    known = depth > 0
-    source = Source(
-        resize_images(request.photos[:1], width, height)[0],
-        torch.where(known, depth, depth.max()) if known.any() else torch.ones_like(depth),
-        request.photo_cameras[0].resized(width, height),
-    )
+    photo = resize_images(request.photos[:1], width, height)[0]
+    source = Source.of(photo, depth, request.photo_cameras[0].resized(width, height))
     return fill(memory, request.cameras.resized(width, height), source, filling)
 
 

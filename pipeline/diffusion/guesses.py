@@ -53,6 +53,13 @@ class Source:
     camera: Cameras
     """A batch of one."""
 
+    @classmethod
+    def of(cls, image: Float[Tensor, "h w 3"], depth: Float[Tensor, "h w"], camera: Cameras) -> Source:
+        """With unknown depth, 0, taken for the largest that is known."""
+        known = depth > 0
+        farthest = depth.max() if known.any() else depth.new_ones(())
+        return cls(image, torch.where(known, depth, farthest), camera)
+
 
 @dataclass(frozen=True)
 class Guesses:

@@ -73,7 +73,7 @@ def prepare_scene(
         filled = None
         if filling is not None and (depths[0] > 0).any():
             depth = torch.where(depths[0] > 0, depths[0], depths[0].max())
-            source = Source(views.images[chosen[0]], depth, views.cameras[[chosen[0]]])
+            source = Source.of(views.images[chosen[0]], depth, views.cameras[[chosen[0]]])
             filled = fill(memory, views.cameras, source, filling)
         parts.append(
             _variant(memory, views.cameras, chosen[0], scale, codec, filled=filled) | {"given": given}
