@@ -71,9 +71,8 @@ def prepare_scene(
         given[chosen] = True
         scale = median_depth(depths[0])
         filled = None
-        if filling is not None and (depths[0] > 0).any():
-            depth = torch.where(depths[0] > 0, depths[0], depths[0].max())
-            source = Source.of(views.images[chosen[0]], depth, views.cameras[[chosen[0]]])
+        if filling is not None:
+            source = Source.of(views.images[chosen[0]], depths[0], views.cameras[[chosen[0]]])
             filled = fill(memory, views.cameras, source, filling)
         parts.append(
             _variant(memory, views.cameras, chosen[0], scale, codec, filled=filled) | {"given": given}
