@@ -1,14 +1,12 @@
-"""Things that fill a room: books, papers, boxes, mugs, rows of kitchen cabinets. Made by hand, endlessly various."""
+"""Things that fill a room: books, papers, boxes, mugs, screens. Made by hand, endlessly various."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .finishes import color, lacquered, surface, wooden
-from .layout import Layout, WallSpan
+from .finishes import color, surface
 from .model import Material, Model, placement_matrix, transformed
 from .roles import Piece, pick
-from .scene import Placement
 from .shapes import box, one_material, quad, revolve, sphere
 from .textures import procedural
 
@@ -158,101 +156,16 @@ def loose_item(rng: np.random.Generator, *, largest: float = 0.35) -> Piece:
     return _own(make(rng), name)
 
 
-def book_rows(layout: Layout) -> None:
-    """Sometimes a wall shelf with a row of books."""
-    rng = layout.rng
-    for _ in range(int(rng.choice([0, 0, 1, 2]))):
-        width = rng.uniform(0.5, 1.3)
-        board = wooden(rng) if rng.random() < 0.6 else lacquered(rng)
-        parts = [box((-width / 2, -0.13, 0), (width / 2, 0.13, 0.025), board)]
-        x = -width / 2 + 0.01
-        while x < width / 2 - 0.06:
-            t, h, d = rng.uniform(0.012, 0.05), rng.uniform(0.16, 0.28), rng.uniform(0.11, 0.17)
-            if rng.random() < 0.12:
-                x += rng.uniform(0.03, 0.15)
-                continue
-            spine = Material(color(rng, saturation=(0, 0.8), value=(0.1, 0.9)), gloss=0.15)  # pyright: ignore[reportArgumentType]
-            parts.append(box((x, 0.12 - d, 0.025), (x + t - 0.002, 0.12, 0.025 + h), spine))
-            x += t
-        layout.against_wall(
-            _own(one_material(parts), "shelf of books"), elevation=float(rng.uniform(1.1, 1.7))
-        )
-
-
-def _front(
-    x0: float, x1: float, z0: float, z1: float, y: float, front: Material, drawers: int
-) -> list[Model]:
-    """Cabinet fronts with gaps and handles."""
-    steel = Material((0.5, 0.49, 0.47), gloss=0.7)
-    parts = []
-    height = (z1 - z0) / max(drawers, 1)
-    for i in range(max(drawers, 1)):
-        low, high = z0 + i * height + 0.003, z0 + (i + 1) * height - 0.003
-        parts.append(box((x0 + 0.003, y - 0.02, low), (x1 - 0.003, y, high), front))
-        handle = high - 0.06 if z0 < 1 else low + 0.03
-        middle, half = (x0 + x1) / 2, min(0.12, (x1 - x0) * 0.35)
-        parts.append(box((middle - half, y - 0.05, handle), (middle + half, y - 0.04, handle + 0.012), steel))
+def book_row(rng: np.random.Generator, start: float, end: float, z: float, back: float) -> list[Model]:
+    """Books side by side between two places along x, standing at height ``z`` with their backs at y = ``back``."""
+    parts, x = [], start
+    tallest = rng.uniform(0.2, 0.3)
+    while x < end - 0.06:
+        t, h, d = rng.uniform(0.012, 0.05), tallest * rng.uniform(0.65, 1.0), rng.uniform(0.11, 0.17)
+        if rng.random() < 0.12:
+            x += rng.uniform(0.03, 0.15)
+            continue
+        spine = Material(color(rng, saturation=(0, 0.8), value=(0.1, 0.9)), gloss=0.15)  # pyright: ignore[reportArgumentType]
+        parts.append(box((x, back - d, z), (x + t - 0.002, back, z + h), spine))
+        x += t
     return parts
-
-
-def kitchen_run(layout: Layout) -> None:
-    """Fitted cabinets with a worktop along one or two walls, things on top, cupboards and tiles above."""
-    rng = layout.rng
-    front = lacquered(rng) if rng.random() < 0.7 else wooden(rng)
-    top = surface("marble" if rng.random() < 0.6 else "wood", rng, gloss=float(rng.uniform(0.3, 0.8)))
-    splash = surface("tiles", rng, gloss=0.5)
-    depth, height = 0.6, rng.uniform(0.86, 0.92)
-    walls = sorted(layout.walls, key=lambda w: -w.length)
-    first = walls[int(rng.integers(min(2, len(walls))))]
-    runs = [(first, 0.0, min(first.length, rng.uniform(2.0, 4.5)))]
-    if rng.random() < 0.6:
-        index = next(i for i, w in enumerate(layout.walls) if np.array_equal(w.start, first.start))
-        before = layout.walls[index - 1]
-        runs.append((before, max(0.0, before.length - rng.uniform(1.4, 3.0)), before.length - depth - 0.02))
-    for wall, start, end in runs:
-        if end - start > 0.6:
-            _one_run(layout, wall, start, end, (depth, height), (front, top, splash))
-
-
-def _one_run(
-    layout: Layout,
-    wall: WallSpan,
-    start: float,
-    end: float,
-    size: tuple[float, float],
-    finish: tuple[Material, Material, Material],
-) -> None:
-    rng = layout.rng
-    depth, height = size
-    front, top, splash = finish
-    length = end - start
-    body = Material((0.6, 0.6, 0.58))
-    units = max(1, int(round(length / 0.6)))
-    parts = [
-        box((0, 0.05, 0.1), (length, depth, height - 0.04), body),
-        box((0, 0.06, 0), (length, 0.1, 0.1), front),
-    ]
-    for i in range(units):
-        x0, x1 = length * i / units, length * (i + 1) / units
-        parts += _front(x0, x1, 0.1, height - 0.04, 0.05, front, int(rng.choice([1, 1, 1, 3, 4])))
-    parts.append(box((0, 0, height - 0.04), (length, depth, height), top, step=0.3))
-    parts.append(box((0, depth - 0.012, height), (length, depth - 0.002, height + 0.5), splash, step=0.3))
-    centre = (start + end) / 2
-    at = wall.start + wall.along * centre + wall.inward * (depth / 2)
-    model = transformed(one_material(parts), placement_matrix(-length / 2, -depth / 2))
-    piece = Piece(model, "kitchen cabinets", "worktop", top=height)
-    if layout.put(piece, float(at[0]), float(at[1]), 0.0, wall.turn, margin=-0.08) is None:
-        return
-    layout.on_top(lambda: pick("kitchen_clutter", rng, largest=0.5), ("worktop",), int(rng.integers(4, 14)))
-    layout.on_top(lambda: table_item(rng), ("worktop",), int(rng.integers(0, 6)))
-    if rng.random() < 0.65:
-        upper = [box((0, 0.02, 0), (length, 0.35, 0.7), body)]
-        for i in range(units):
-            upper += _front(length * i / units, length * (i + 1) / units, 0.0, 0.7, 0.02, front, 1)
-        # fronts above eye level carry their handles below
-        model = transformed(one_material(upper), placement_matrix(-length / 2, -0.175))
-        at = wall.start + wall.along * centre + wall.inward * 0.175
-        bottom = rng.uniform(1.38, 1.5)
-        if layout.free(at[0] - 0.1, at[1] - 0.1, at[0] + 0.1, at[1] + 0.1, bottom, bottom + 0.7):
-            matrix = placement_matrix(float(at[0]), float(at[1]), float(bottom), turn=wall.turn)
-            layout.placements.append(Placement(model, matrix, "wall cabinets"))

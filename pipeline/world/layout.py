@@ -38,6 +38,14 @@ class WallSpan:
         return np.array([-self.along[1], self.along[0]])
 
     @property
+    def frame(self) -> np.ndarray:
+        """World from wall axes: x along, y outward, z up, origin at the wall's start."""
+        matrix = np.eye(4)
+        matrix[:2, 0], matrix[:2, 1] = self.along, -self.inward
+        matrix[:2, 3] = self.start
+        return matrix
+
+    @property
     def turn(self) -> float:
         """Turn about z that makes a piece facing -y face into the room."""
         return float(np.arctan2(self.inward[1], self.inward[0]) + np.pi / 2)
@@ -73,6 +81,60 @@ class Layout:
     def block(self, x0: float, y0: float, x1: float, y1: float, z0: float = 0.0, z1: float = 9.0) -> None:
         """Keep a box empty (in front of doors and windows)."""
         self.taken.append((x0, y0, x1, y1, z0, z1))
+
+    def free_spans(self, wall: WallSpan, depth: float, z0: float, z1: float) -> list[tuple[float, float]]:
+        """Stretches of a wall, metres from its start, before which nothing stands to a depth; by steps of 10 cm."""
+        step = 0.1
+        spans: list[tuple[float, float]] = []
+        for i in range(int(wall.length / step)):
+            ends = [
+                wall.start + wall.along * s + wall.inward * y
+                for s in (i * step + 0.02, (i + 1) * step - 0.02)
+                for y in (0.02, depth - 0.02)
+            ]
+            low, high = np.min(ends, axis=0), np.max(ends, axis=0)
+            if not self.free(low[0], low[1], high[0], high[1], z0, z1):
+                continue
+            if spans and abs(spans[-1][1] - i * step) < 1e-6:
+                spans[-1] = (spans[-1][0], (i + 1) * step)
+            else:
+                spans.append((i * step, (i + 1) * step))
+        return spans
+
+    def on_wall(
+        self, width: float, height: float, middle: float, *, depth: float = 0.05, tries: int = 8
+    ) -> tuple[WallSpan, float, float] | None:
+        """A free patch of wall for something flat, which is then taken.
+
+        Args:
+            width, height: metres.
+            middle: height of its centre above the floor.
+            depth: how far it stands out.
+            tries: places that are looked at.
+
+        Returns:
+            The wall, the patch's start along it, its lower edge.
+        """
+        z = middle - height / 2
+        if z < 0.05 or z + height > self.height - 0.05:
+            return None
+        walls = self.walls
+        lengths = np.array([w.length for w in walls])
+        for _ in range(tries):
+            wall = walls[self.rng.choice(len(walls), p=lengths / lengths.sum())]
+            if wall.length < width + 0.2:
+                continue
+            at = self.rng.uniform(0.1, wall.length - width - 0.1)
+            ends = [
+                wall.start + wall.along * s + wall.inward * y
+                for s in (at, at + width)
+                for y in (0.003, depth)
+            ]
+            low, high = np.min(ends, axis=0), np.max(ends, axis=0)
+            if self.free(low[0], low[1], high[0], high[1], z, z + height):
+                self.block(*(low - 0.02), *(high + 0.02), z0=z, z1=z + height)
+                return wall, float(at), float(z)
+        return None
 
     def put(
         self, piece: Piece, x: float, y: float, z: float, turn: float, *, scale: float = 1.0, check: bool = True,

@@ -9,6 +9,7 @@ Fine contact shadows are added on screen by the renderer; so are the sun's and t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -34,6 +35,13 @@ class LightField:
     """float32 [PX, PY, PZ]: 0 where a probe sits inside something."""
     sky: np.ndarray
     """float32 [3], mean radiance of the sky."""
+
+    @cached_property
+    def shade(self) -> float:
+        """Luminance of a grey surface in a dim corner of the scene."""
+        luminance = self.probes.mean(axis=3)[self.valid > 0] @ np.array([0.25, 0.6, 0.15], np.float32)
+        lit = luminance[luminance > 0]
+        return 0.1 * float(np.median(lit)) if len(lit) else 0.0
 
     def at(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """float32 [N, 3]: what a white matt surface would show without the sun and the main lamp."""

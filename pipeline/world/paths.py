@@ -137,7 +137,7 @@ def _plan_shot(
     if best is None:
         best = _fallback(scene, field, width, height, length)
     poses, intrinsics, target, seen = best
-    look = choose_look(seen, rng)
+    look = choose_look(seen, rng, shade=field.shade)
     times = np.linspace(0, 1, length) if length > 1 else rng.random(1)
     return [View(p, intrinsics, width, height, float(t), look) for p, t in zip(poses, times)], target
 
@@ -269,8 +269,15 @@ def _fallback(scene: Scene, field: LightField, width: int, height: int, length: 
     return [pose] * length, intrinsics, eye + [1.0, 0.3, -0.25], seen
 
 
-def choose_look(seen: np.ndarray, rng: np.random.Generator) -> Look:
-    """Exposure and white balance from the light in view, as a camera would, with some error and taste."""
+def choose_look(seen: np.ndarray, rng: np.random.Generator, *, shade: float) -> Look:
+    """Exposure and white balance from the light in view, as a camera would, with some error and taste.
+
+    Args:
+        seen: radiance [N, 3] along rays; only what lamps, windows and the sun light directly.
+        rng: decides.
+        shade: luminance of what they do not reach.
+    """
+    seen = np.maximum(seen, shade)
     luminance = seen @ np.array([0.25, 0.6, 0.15])
     lit = luminance[luminance > 1e-6]
     if len(lit):

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .clutter import book_rows, desk_item, kitchen_run, loose_item, table_item
+from .clutter import desk_item, loose_item, table_item
 from .finishes import refinished
+from .fitted import kitchen, storage
+from .hangings import hang_things
 from .layout import Layout
 from .model import placement_matrix
 from .roles import Piece, candidates, pick
@@ -33,9 +35,11 @@ def make_room(rng: np.random.Generator, *, kind: str | None = None, photos: list
     height = float(rng.choice([2.4, 2.5, 2.6, 2.75, 3.0, 3.4]))
     layout = Layout(outline, height, rng)
     openings = make_openings(layout, rng, windows=int(rng.choice([0, 1, 2, 3], p=[0.08, 0.4, 0.36, 0.16])))
-    windows = build_shell(layout, kind, openings, photos or [])
+    windows = build_shell(layout, kind, openings)
     FURNISH[kind](layout)
+    _line_walls(layout, kind)
     _details(layout, kind)
+    hang_things(layout, kind, photos or [])
     sky = indoor_sky(rng, bool(windows))
     lamps = _lamps(layout, daylight=max(sky.horizon) > 1)
     _movers(layout)
@@ -251,7 +255,7 @@ def _living_room(layout: Layout) -> None:
 
 def _kitchen(layout: Layout) -> None:
     rng = layout.rng
-    kitchen_run(layout)
+    kitchen(layout, walls=int(rng.choice([1, 2, 3], p=[0.2, 0.5, 0.3])))
     if rng.random() < 0.75:
         _table_with_chairs(layout)
     if rng.random() < 0.6:
@@ -356,6 +360,29 @@ FURNISH: dict[str, Callable[[Layout], None]] = {
 }  # fmt: skip
 
 
+ALONG_WALLS = {
+    "living room": ("bookcase", "tv_stand", "side_table", "armchair", "plant"), "kitchen": ("fridge", "stove", "wardrobe"),
+    "bedroom": ("wardrobe", "nightstand", "bookcase", "armchair"), "bathroom": ("bath_wall", "bath_floor", "washbasin"),
+    "office": ("cabinet", "bookcase", "desk"), "dining room": ("wardrobe", "side_table", "bookcase"),
+    "hall": ("wardrobe", "side_table", "chair"), "study": ("bookcase", "cabinet", "desk", "armchair"),
+    "gym": ("cabinet", "wardrobe"),
+}  # fmt: skip
+"""What stands along the walls of a kind of room."""
+
+
+def _line_walls(layout: Layout, kind: str) -> None:
+    """Lived-in rooms have little bare wall: fitted cupboards and shelves, then furniture, from sparse to full."""
+    rng = layout.rng
+    if kind != "bathroom":
+        for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.35, 0.35, 0.2, 0.1]))):
+            storage(layout, shelves=bool(rng.random() < 0.5))
+    if kind in ("office", "hall", "dining room", "living room") and rng.random() < 0.15:
+        kitchen(layout, walls=1)
+    around = sum(w.length for w in layout.walls)
+    for _ in range(int(around * rng.choice([0.0, 0.3, 0.7]))):
+        _each(layout, str(rng.choice(ALONG_WALLS[kind])), 1, largest=1.6)
+
+
 def _details(layout: Layout, kind: str) -> None:
     """Plants, radiators, people, pets, things on tables, shelves and the floor."""
     rng = layout.rng
@@ -366,7 +393,6 @@ def _details(layout: Layout, kind: str) -> None:
         _each(layout, "person", int(rng.integers(1, 3)), wall=False)
     if rng.random() < 0.15:
         _each(layout, "animal", 1, wall=False)
-    book_rows(layout)
     tables = ("dining_table", "coffee_table", "side_table")
     layout.on_top(lambda: table_item(rng), tables, int(rng.integers(4, 18)))
     layout.on_top(lambda: desk_item(rng), ("desk", "nightstand"), int(rng.integers(4, 16)))

@@ -1,4 +1,4 @@
-"""The shell of a room: floor, walls with doors and windows, ceiling, skirting, pictures, and what is outside."""
+"""The shell of a room: floor, walls with doors and windows, ceiling, skirting, and what is outside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from .model import Material, Model, placement_matrix, transformed
 from .roles import Piece, pick
 from .scene import Motion, Placement, Window
 from .shapes import box, one_material, polygon_floor, quad, wall
-from .textures import procedural
 
 SIZES = {
     "living room": (3.6, 7.0), "kitchen": (2.6, 5.0), "bedroom": (2.8, 5.2), "bathroom": (1.8, 3.4), "office": (2.8, 6.5),
@@ -77,8 +76,8 @@ def make_openings(layout: Layout, rng: np.random.Generator, *, windows: int) -> 
     return openings
 
 
-def build_shell(layout: Layout, kind: str, openings: list[Opening], photos: list[str]) -> list[Window]:
-    """Add floor, ceiling, walls, skirting, frames, doors, pictures to the layout; returns its windows."""
+def build_shell(layout: Layout, kind: str, openings: list[Opening]) -> list[Window]:
+    """Add floor, ceiling, walls, skirting, frames and doors to the layout; returns its windows."""
     rng = layout.rng
     outline, height = layout.outline, layout.height
     layout.add(polygon_floor(outline, 0.0, floor_finish(rng, kind), up=True), "floor")
@@ -100,20 +99,20 @@ def build_shell(layout: Layout, kind: str, openings: list[Opening], photos: list
         if rng.random() < 0.85:
             _skirting(layout, span, mine, trim)
         for opening in mine:
+            _keep_bare(layout, opening)
             if opening.window:
                 windows.append(_window(layout, opening, trim))
             else:
                 _door(layout, opening, trim)
-    _pictures(layout, openings, photos)
     return windows
 
 
-def _frame(span: WallSpan) -> np.ndarray:
-    """World from wall axes: x along, y outward, z up, origin at the wall's start."""
-    matrix = np.eye(4)
-    matrix[:2, 0], matrix[:2, 1] = span.along, -span.inward
-    matrix[:2, 3] = span.start
-    return matrix
+def _keep_bare(layout: Layout, opening: Opening) -> None:
+    """Nothing hangs over an opening or its frame."""
+    span = opening.wall
+    ends = [span.start + span.along * s for s in (opening.start - 0.1, opening.end + 0.1)]
+    low, high = np.min(ends, axis=0) - 0.03, np.max(ends, axis=0) + 0.03
+    layout.block(*low, *high, z0=opening.bottom - 0.1, z1=opening.top + 0.1)
 
 
 def _outer_face(
@@ -140,7 +139,7 @@ def _skirting(layout: Layout, span: WallSpan, mine: list[Opening], trim: Materia
         box((a, -depth, 0), (b, 0, height), trim) for a, b in zip(edges[::2], edges[1::2]) if b - a > 0.02
     ]
     if parts:
-        layout.add(transformed(one_material(parts), _frame(span)), solid=False)
+        layout.add(transformed(one_material(parts), span.frame), solid=False)
 
 
 def _window(layout: Layout, opening: Opening, trim: Material) -> Window:
@@ -158,7 +157,7 @@ def _window(layout: Layout, opening: Opening, trim: Material) -> Window:
         bars.append(box((a, y0 + 0.01, z), (b, y1 - 0.01, z + 0.03), trim))
     if z0 > 0.3:
         bars.append(box((a - 0.06, -0.08, z0 - 0.03), (b + 0.06, 0.1, z0), trim))
-    layout.add(transformed(one_material(bars), _frame(span)), "window")
+    layout.add(transformed(one_material(bars), span.frame), "window")
     if rng.random() < 0.4:
         _curtains(layout, opening)
     middle = span.start + span.along * (a + b) / 2
@@ -188,14 +187,14 @@ def _curtains(layout: Layout, opening: Opening) -> None:
         sheet.positions[:, 1] += 0.03 * np.sin(phase)
         normals = np.stack([0.9 * np.cos(phase), -np.ones_like(x), 0 * x], -1)
         normals = (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32)
-        layout.add(transformed(replace(sheet, normals=normals), _frame(span)), "curtain", solid=False)
+        layout.add(transformed(replace(sheet, normals=normals), span.frame), "curtain", solid=False)
 
 
 def _door(layout: Layout, opening: Opening, trim: Material) -> None:
     """A leaf in its frame, shut or ajar; it may swing."""
     rng, span = layout.rng, opening.wall
     a, b, top = opening.start, opening.end, opening.top
-    frame = _frame(span)
+    frame = span.frame
     t = 0.07
     casing = [
         box((a - t, -0.02, 0), (a, 0.0, top + t), trim), box((b, -0.02, 0), (b + t, 0.0, top + t), trim),
@@ -242,48 +241,6 @@ def _passage(a: float, b: float, top: float, finish: Material, depth: float = 2.
         quad((low, y1, 2.5), (high - low, 0, 0), (0, y0 - y1, 0), finish),
     ]
     return one_material(parts)
-
-
-def _pictures(layout: Layout, openings: list[Opening], photos: list[str]) -> None:
-    """Pictures, posters and mirrors on free wall."""
-    rng = layout.rng
-    for _ in range(int(rng.integers(0, 7))):
-        w, h = rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.8)
-        span = layout.walls[rng.integers(len(layout.walls))]
-        if span.length < w + 0.4:
-            continue
-        at = rng.uniform(0.2, span.length - w - 0.2)
-        z = rng.uniform(1.2, 1.7) - h / 2
-        clash = any(
-            np.array_equal(o.wall.start, span.start) and at < o.end + 0.1 and at + w > o.start - 0.1
-            for o in openings
-        )
-        ends = np.array([span.start + span.along * at, span.start + span.along * (at + w)])
-        near, far = ends.min(axis=0) - 0.04, ends.max(axis=0) + 0.04
-        clash |= any(
-            near[0] < c and far[0] > a and near[1] < d and far[1] > b and z < f and z + h > e
-            for a, b, c, d, e, f in layout.taken
-        )
-        if clash or z + h > layout.height - 0.1:
-            continue
-        layout.block(*near, *far, z0=z, z1=z + h)
-        if photos and rng.random() < 0.6:
-            texture = f"photo:{photos[rng.integers(len(photos))]}"
-        else:
-            texture = procedural("cover" if rng.random() < 0.3 else "picture", rng)
-        image = Material((0.9, 0.9, 0.9), texture, gloss=0.3)
-        rim = lacquered(rng) if rng.random() < 0.5 else wooden(rng)
-        t = rng.choice([0.0, 0.02, 0.04])
-        parts = [
-            quad((at + t, -0.022, z + t), (w - 2 * t, 0, 0), (0, 0, h - 2 * t), image, step=2.0, stretch=True)
-        ]
-        parts.append(box((at, -0.02, z), (at + w, 0, z + h), rim))
-        if t:
-            for x0, x1, z0, z1 in (
-                (at, at + t, z, z + h), (at + w - t, at + w, z, z + h), (at, at + w, z, z + t), (at, at + w, z + h - t, z + h),
-            ):  # fmt: skip
-                parts.append(box((x0, -0.035, z0), (x1, -0.02, z1), rim))
-        layout.add(transformed(one_material(parts), _frame(span)), "picture", solid=False)
 
 
 def outside_view(layout: Layout, rng: np.random.Generator) -> None:

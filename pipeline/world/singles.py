@@ -11,11 +11,13 @@ from .scene import Placement, Scene
 from .shapes import inside_outline
 
 KINDS = ("overview", "thing", "close", "tilted")
-INDOOR_SHARES = (0.38, 0.3, 0.18, 0.14)
+INDOOR_SHARES = (0.42, 0.32, 0.14, 0.12)
 OUTDOOR_SHARES = (0.42, 0.38, 0.1, 0.1)
 GROUNDS = ("", "ground", "road", "pavement", "house", "terrace", "floor", "window")
 """Labels that nobody walks up to."""
 TRIES = 60
+LEAST_RELIEF = 0.3
+"""Bare corners and floors stay below this; few people photograph them."""
 
 
 def plan_singles(
@@ -27,9 +29,10 @@ def plan_singles(
     """
     space = FreeSpace.of(field)
     things = [p for p in scene.placements if p.label not in GROUNDS and not p.background]
+    appeal = np.array([_appeal(thing, scene) for thing in things])
     shots = []
     for _ in range(frames):
-        view = _single(scene, field, space, things, rng, width, height)
+        view = _single(scene, field, space, (things, appeal / max(appeal.sum(), 1e-9)), rng, width, height)
         if view is not None:
             shots.append([view])
     return shots
@@ -46,17 +49,41 @@ def _single(scene, field, space, things, rng, width, height) -> View | None:
         intrinsics = _lens(rng, width, height)
         rays = probe_rays(pose, intrinsics, width, height)
         distance, seen = field.look(np.repeat(pose[None, :3, 3], len(rays), 0), rays)
-        if _worth_taking(scene, distance, rng):
+        depth = (distance * (rays @ pose[:3, 2])).reshape(12, 16)
+        if _worth_taking(scene, distance, rng) and (relief(depth) > LEAST_RELIEF or rng.random() < 0.08):
             hit = np.isfinite(distance)
-            look = choose_look(seen[hit] if hit.mean() > 0.25 else seen, rng)
+            look = choose_look(seen[hit] if hit.mean() > 0.25 else seen, rng, shade=field.shade)
             return View(pose, intrinsics, width, height, float(rng.random()), look)
     return None
 
 
-def _aim(kind: str, scene: Scene, things: list[Placement], rng) -> tuple[np.ndarray, np.ndarray] | None:
+def _appeal(thing: Placement, scene: Scene) -> float:
+    """How often a thing is photographed: large ones more, what hangs from the ceiling hardly."""
+    low, high = thing.world_bounds()
+    if scene.indoor and low[2] > 1.9:
+        return 0.1
+    return float(np.clip(np.sqrt((high - low).max()), 0.4, 1.6))
+
+
+def relief(depth: np.ndarray) -> float:
+    """Share of a grid [H, W] of depths (inf: sky) where the surface is no plane.
+
+    The inverse depth of a plane is linear in the pixel, so second differences of it vanish.
+    """
+    inverse = 1 / np.maximum(depth, 1e-3)
+    middle = inverse[1:-1, 1:-1]
+    across = np.abs(inverse[1:-1, 2:] + inverse[1:-1, :-2] - 2 * middle)
+    down = np.abs(inverse[2:, 1:-1] + inverse[:-2, 1:-1] - 2 * middle)
+    return float((np.maximum(across, down) > 0.08 * np.median(inverse)).mean())
+
+
+def _aim(
+    kind: str, scene: Scene, things: tuple[list[Placement], np.ndarray], rng
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Where the camera is and what it points at, in world coordinates."""
-    if kind in ("thing", "close") and things:
-        return _at_thing(things[rng.integers(len(things))], scene, rng, close=kind == "close")
+    if kind in ("thing", "close") and things[0]:
+        thing = things[0][rng.choice(len(things[0]), p=things[1])]
+        return _at_thing(thing, scene, rng, close=kind == "close")
     low, high = np.array(scene.low), np.array(scene.high)
     eye = rng.uniform(low, high)
     if scene.indoor:
@@ -83,7 +110,11 @@ def _at_thing(thing: Placement, scene: Scene, rng, *, close: bool) -> tuple[np.n
     direction = np.array([np.cos(around), np.sin(around)])
     reach = 0.5 * float(np.abs(direction) @ size[:2])
     largest = float(size.max())
-    away = rng.uniform(0.3, 1.1) if close else rng.uniform(0.5, 2.2) * max(largest, 0.5) + 0.3
+    away = (
+        rng.uniform(0.3, 1.1)
+        if close
+        else rng.uniform(0.5, 2.2) * np.clip(largest, 0.5, 1.6 if scene.indoor else 6.0) + 0.3
+    )
     centre = (low + high) / 2
     eye = np.array([*(centre[:2] + (reach + away) * direction), 0.0])
     eye[2] = centre[2] + away * rng.uniform(-0.1, 0.9) if close else _eye_height(rng)

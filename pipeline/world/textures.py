@@ -22,7 +22,9 @@ from .patterns import PATTERNS
 
 VERSION = 1
 VARIANTS = 16
-"""Kept variants of every procedural pattern."""
+"""Kept variants of a procedural pattern."""
+PRINTS = 64
+"""Of ``cover`` and ``picture``, of which a room holds many."""
 
 
 @lru_cache(maxsize=400)
@@ -40,7 +42,7 @@ def procedural(pattern: str, rng: np.random.Generator) -> str:
     """A random variant of a procedural pattern, as a key."""
     if pattern not in PATTERNS:
         raise ValueError(f"no such pattern: {pattern!r}; there are {sorted(PATTERNS)}")
-    return f"proc:{pattern}:{rng.integers(VARIANTS)}"
+    return f"proc:{pattern}:{rng.integers(PRINTS if pattern in ('cover', 'picture') else VARIANTS)}"
 
 
 @lru_cache(maxsize=2000)
