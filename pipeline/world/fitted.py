@@ -114,10 +114,11 @@ def _run(layout: Layout, wall: WallSpan, start: float, end: float, finish: Finis
     piece = Piece(model, "kitchen cabinets", "worktop", top=height)
     if layout.put(piece, float(at[0]), float(at[1]), 0.0, wall.turn, margin=-0.03) is None:
         return
-    things = rng.uniform(1, 7) * length
-    layout.on_top(lambda: pick("kitchen_clutter", rng, largest=0.5), ("worktop",), int(things * 0.5))
+    things = rng.uniform(1, 8) * length
+    cooking = rng.uniform(0.1, 0.9)
+    layout.on_top(lambda: pick("kitchen_clutter", rng, largest=0.5), ("worktop",), int(things * cooking))
     layout.on_top(lambda: table_item(rng), ("worktop",), int(things * 0.3))
-    layout.on_top(lambda: desk_item(rng), ("worktop",), int(things * 0.2))
+    layout.on_top(lambda: desk_item(rng), ("worktop",), int(things * (1 - cooking)))
     for x0, x1 in itertools.pairwise(edges):
         kind = (
             finish.above if finish.above != "mixed" else str(rng.choice(["cupboards", "shelves", "nothing"]))

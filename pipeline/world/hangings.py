@@ -21,7 +21,7 @@ LABELS = {"notices": "notices", "picture": "picture", "screen": "screen", "book_
 def hang_things(layout: Layout, kind: str, photos: list[str]) -> None:
     """Fill the free walls, from bare to crowded, as suits the kind of room."""
     rng = layout.rng
-    crowd = float(rng.choice([0.15, 1.0, 2.2])) * sum(w.length for w in layout.walls) / 14
+    crowd = float(rng.choice([0.15, 1.0, 2.5], p=[0.3, 0.4, 0.3])) * sum(w.length for w in layout.walls) / 14
     if kind in ("bathroom", "gym"):
         crowd *= 0.4
     busy = 2.0 if kind in ("kitchen", "office", "study") else 0.7

@@ -17,7 +17,7 @@ from .scene import Lamp, Motion, Placement, Scene, Sky
 from .shell import SIZES, build_shell, floor_plan, make_openings, outside_view
 
 KINDS = ("living room", "kitchen", "bedroom", "bathroom", "office", "dining room", "hall", "study", "gym")
-WEIGHTS = (0.24, 0.2, 0.16, 0.08, 0.12, 0.09, 0.03, 0.06, 0.02)
+WEIGHTS = (0.22, 0.24, 0.15, 0.07, 0.14, 0.08, 0.03, 0.06, 0.01)
 
 
 def make_room(rng: np.random.Generator, *, kind: str | None = None, photos: list[str] | None = None) -> Scene:
@@ -376,7 +376,7 @@ def _line_walls(layout: Layout, kind: str) -> None:
     if kind != "bathroom":
         for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.35, 0.35, 0.2, 0.1]))):
             storage(layout, shelves=bool(rng.random() < 0.5))
-    if kind in ("office", "hall", "dining room", "living room") and rng.random() < 0.15:
+    if kind in ("office", "hall", "dining room", "living room", "study") and rng.random() < 0.25:
         kitchen(layout, walls=1)
     around = sum(w.length for w in layout.walls)
     for _ in range(int(around * rng.choice([0.0, 0.3, 0.7]))):

@@ -1,4 +1,4 @@
-"""Single photos as people take them, for learning depth from one: overviews, pieces of furniture, close-ups, tilts."""
+"""Single photos as people take them, for learning depth from one: overviews, furniture, close-ups, tilts, walls and corners."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .render import View
 from .scene import Placement, Scene
 from .shapes import inside_outline
 
-KINDS = ("overview", "thing", "close", "tilted")
-INDOOR_SHARES = (0.42, 0.32, 0.14, 0.12)
-OUTDOOR_SHARES = (0.42, 0.38, 0.1, 0.1)
+KINDS = ("overview", "thing", "close", "tilted", "wall")
+INDOOR_SHARES = (0.3, 0.25, 0.12, 0.09, 0.24)
+OUTDOOR_SHARES = (0.42, 0.38, 0.1, 0.1, 0.0)
 GROUNDS = ("", "ground", "road", "pavement", "house", "terrace", "floor", "window")
 """Labels that nobody walks up to."""
 TRIES = 60
@@ -84,6 +84,8 @@ def _aim(
     if kind in ("thing", "close") and things[0]:
         thing = things[0][rng.choice(len(things[0]), p=things[1])]
         return _at_thing(thing, scene, rng, close=kind == "close")
+    if kind == "wall":
+        return _at_wall(scene, rng)
     low, high = np.array(scene.low), np.array(scene.high)
     eye = rng.uniform(low, high)
     if scene.indoor:
@@ -95,7 +97,7 @@ def _aim(
     if scene.indoor and rng.random() < 0.7:  # rather across the room than into the wall beside
         across = (low + high) / 2 - eye
         yaw = np.arctan2(across[1], across[0]) + rng.normal(0, 0.5)
-    pitch = rng.normal(-9, 8) if scene.indoor else rng.normal(-3, 7)
+    pitch = rng.normal(-14, 11) if scene.indoor else rng.normal(-3, 7)
     if kind == "tilted":
         pitch = rng.uniform(-68, -20) if rng.random() < 0.85 else rng.uniform(8, 40)
     pitch = np.radians(pitch)
@@ -120,6 +122,25 @@ def _at_thing(thing: Placement, scene: Scene, rng, *, close: bool) -> tuple[np.n
     eye[2] = centre[2] + away * rng.uniform(-0.1, 0.9) if close else _eye_height(rng)
     eye[2] = np.clip(eye[2], 0.15, scene.high[2] - 0.25)
     return eye, centre + rng.normal(0, 0.2, 3) * size
+
+
+def _at_wall(scene: Scene, rng) -> tuple[np.ndarray, np.ndarray]:
+    """A stretch or a corner of a room with what stands there, from a few steps away."""
+    index = rng.integers(len(scene.outline))
+    before, corner, after = (scene.outline[(index + i) % len(scene.outline)] for i in (-1, 0, 1))
+    along = (after - corner) / np.linalg.norm(after - corner)
+    inward = np.array([-along[1], along[0]])
+    foot = corner + (after - corner) * rng.random()
+    if rng.random() < 0.4:
+        foot = corner
+        back = (before - corner) / np.linalg.norm(before - corner)
+        inward = (along + back) / np.linalg.norm(along + back)
+    angle = rng.normal(0, 0.5)
+    c, s = np.cos(angle), np.sin(angle)
+    direction = np.array([c * inward[0] - s * inward[1], s * inward[0] + c * inward[1]])
+    eye = np.array([*(foot + direction * rng.uniform(0.9, 3.2)), _eye_height(rng)])
+    target = np.array([*foot, rng.uniform(0.2, 1.6)])
+    return eye, target + np.array([*(along * rng.normal(0, 0.25)), 0.0])
 
 
 def _eye_height(rng) -> float:
