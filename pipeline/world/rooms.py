@@ -183,9 +183,8 @@ def _table_with_chairs(layout: Layout, table_role: str = "dining_table", chair_r
         half = float(max(chair.model.size[:2]) / 2) * 0.8
         if layout.free(at[0] - half, at[1] - half, at[0] + half, at[1] + half, 0.0, 1.0):
             layout.put(chair, float(at[0]), float(at[1]), 0.0, piece_turn, check=False, margin=-0.05)
-    size = max(table.model.size[:2]) / 2
-    centre = placed.matrix[:2, 3]
-    layout.block(*(centre - size * 0.8), *(centre + size * 0.8), z1=float(table.model.size[2]) - 0.02)
+    low, high = placed.world_bounds()
+    layout.block(*low[:2], *high[:2], z1=float(table.model.size[2]) - 0.02)
     return True
 
 

@@ -128,9 +128,9 @@ def test_two_views_of_a_furnished_room_agree(renderer):
     ok = (cam[:, 2] > 0.1) & (uv > 0).all(1) & (uv < [96, 72]).all(1)
     column, row = np.floor(uv[ok]).astype(int).T
     ratio = depth[1][row, column] / cam[ok, 2]
-    agree, seen = (np.abs(ratio - 1) < 0.03).sum(), ok.sum()
+    agree, seen = (np.abs(ratio - 1) < 0.03).sum(), (ratio > 0.97).sum()
     assert seen > 1000
-    assert agree > 0.75 * seen  # the rest is hidden in the second view or slanted across a pixel
+    assert agree > 0.9 * seen  # the rest is slanted across a pixel; what is nearer there hides the point
 
 
 def test_things_that_move_are_where_their_time_says(renderer):
