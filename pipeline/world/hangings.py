@@ -75,6 +75,7 @@ def _notices(layout: Layout, photos: list[str]):
     cell = rng.uniform(0.2, 0.36)
     w, h = columns * cell, rows * cell * 1.2
     parts = []
+    prints = [procedural("cover" if rng.random() < 0.75 else "picture", rng) for _ in range(3)]
     if rng.random() < 0.4:
         board = surface("fabric_grey", rng, tint=color(rng, saturation=(0, 0.6), value=(0.4, 0.95)))
         parts.append(box((0, -0.015, 0), (w, 0, h), board))
@@ -86,8 +87,7 @@ def _notices(layout: Layout, photos: list[str]):
             x = i * cell + rng.uniform(0, cell - sw)
             z = j * cell * 1.2 + rng.uniform(0, cell * 1.2 - sh)
             tint = (0.9, 0.9, 0.88) if rng.random() < 0.6 else color(rng, value=(0.5, 1.0))
-            name = "cover" if rng.random() < 0.75 else "picture"
-            paper = Material(tint, procedural(name, rng), gloss=0.15)  # pyright: ignore[reportArgumentType]
+            paper = Material(tint, str(rng.choice(prints)), gloss=0.15)  # pyright: ignore[reportArgumentType]
             parts.append(_flat(x, z, sw, sh, paper, 0.017 + 0.001 * rng.random()))
     return (one_material(parts), w, h, 0.04) if parts else None
 

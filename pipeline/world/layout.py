@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -22,22 +23,22 @@ class WallSpan:
     start: np.ndarray
     end: np.ndarray
 
-    @property
+    @cached_property
     def length(self) -> float:
         """Metres."""
         return float(np.linalg.norm(self.end - self.start))
 
-    @property
+    @cached_property
     def along(self) -> np.ndarray:
         """Unit vector from start to end."""
         return (self.end - self.start) / self.length
 
-    @property
+    @cached_property
     def inward(self) -> np.ndarray:
         """Unit normal into the room (the outline is counter-clockwise)."""
         return np.array([-self.along[1], self.along[0]])
 
-    @property
+    @cached_property
     def frame(self) -> np.ndarray:
         """World from wall axes: x along, y outward, z up, origin at the wall's start."""
         matrix = np.eye(4)
@@ -45,7 +46,7 @@ class WallSpan:
         matrix[:2, 3] = self.start
         return matrix
 
-    @property
+    @cached_property
     def turn(self) -> float:
         """Turn about z that makes a piece facing -y face into the room."""
         return float(np.arctan2(self.inward[1], self.inward[0]) + np.pi / 2)
@@ -64,19 +65,18 @@ class Layout:
     supports: list[tuple[str, np.ndarray, float, float, float]] = field(default_factory=list)
     """Surfaces to put things on: role, world matrix of the piece, half width, half depth, height."""
 
-    @property
+    @cached_property
     def walls(self) -> list[WallSpan]:
         """The walls, in the outline's order."""
         return [WallSpan(a, b) for a, b in zip(self.outline, np.roll(self.outline, -1, axis=0))]
 
     def free(self, x0: float, y0: float, x1: float, y1: float, z0: float, z1: float) -> bool:
         """True when a box lies inside the plan and meets nothing."""
+        for a, b, c, d, e, f in self.taken:
+            if x1 > a and x0 < c and y1 > b and y0 < d and z1 > e and z0 < f:
+                return False
         corners = np.array([[x, y] for x in (x0, (x0 + x1) / 2, x1) for y in (y0, (y0 + y1) / 2, y1)])
-        if not inside_outline(self.outline, corners).all():
-            return False
-        return all(
-            x1 <= a or x0 >= c or y1 <= b or y0 >= d or z1 <= e or z0 >= f for a, b, c, d, e, f in self.taken
-        )
+        return bool(inside_outline(self.outline, corners).all())
 
     def block(self, x0: float, y0: float, x1: float, y1: float, z0: float = 0.0, z1: float = 9.0) -> None:
         """Keep a box empty (in front of doors and windows)."""

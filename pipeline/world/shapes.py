@@ -67,9 +67,9 @@ def _rectangles(sides, step, stretch):
 
 
 def one_material(parts: Sequence[Model]) -> Model:
-    """Merge parts; equal materials become one."""
+    """Merge parts; equal materials become one, and those of one texture neighbours, to be drawn at once."""
     merged = merge_models(list(parts))
-    unique = list(dict.fromkeys(merged.materials))
+    unique = sorted(dict.fromkeys(merged.materials), key=lambda material: material.texture or "")
     lookup = np.array([unique.index(m) for m in merged.materials], np.int16)
     vertex_material = lookup[merged.vertex_material]
     order = np.argsort(vertex_material[merged.faces[:, 0]], kind="stable")

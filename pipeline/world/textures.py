@@ -23,7 +23,7 @@ from .patterns import PATTERNS
 VERSION = 1
 VARIANTS = 16
 """Kept variants of a procedural pattern."""
-PRINTS = 64
+PRINTS = 40
 """Of ``cover`` and ``picture``, of which a room holds many."""
 
 
