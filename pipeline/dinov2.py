@@ -1,33 +1,62 @@
 """DINOv2 ViT-S/14 image features at any input size.
 
-Source: Oquab et al., DINOv2 (2023); the network is transformers' ``Dinov2Model``, its weights come out of the
-pinned ONNX file in ``weights.py``. That file holds linear layers transposed and under generated names, so they are
-found by the name of the MatMul node that uses them.
+Source: Oquab et al., DINOv2 (2023). The layers are torch's own, so nothing larger than torch has to be imported; that
+they compute what transformers' ``Dinov2Model`` computes is a test.
 """
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..reconstruct.errors import InputError
-from .cache import cache_dir
-from .weights import DINOV2_SMALL, fetch_files
-
-if TYPE_CHECKING:
-    from transformers import Dinov2Model
+from .dinov2_weights import CHANNELS, dinov2_weights
 
 PATCH = 14
-CHANNELS = 384
+LAYERS, HEADS, GRID = 12, 6, 37
+"""``GRID`` patches a side have positions of their own; other sizes interpolate them."""
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+
+
+class DinoV2(nn.Module):
+    """The network; frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, CHANNELS, PATCH, PATCH)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, CHANNELS))
+        self.positions = nn.Parameter(torch.zeros(1, 1 + GRID * GRID, CHANNELS))
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                CHANNELS, HEADS, 4 * CHANNELS, dropout=0.0, activation="gelu", layer_norm_eps=1e-6, batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(LAYERS)
+        )  # fmt: skip
+        self.norm = nn.LayerNorm(CHANNELS, eps=1e-6)
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b 1+n 384"]]:
+        """What each layer leaves, the class token first; ``pixels`` have zero mean and unit variance."""
+        patches = self.patches(pixels)
+        x = patches.flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1)
+        x = x + self._positions(*patches.shape[-2:])
+        left = []
+        for layer in self.layers:
+            x = layer(x)
+            left.append(x)
+        return left
+
+    def _positions(self, rows: int, columns: int) -> Float[Tensor, "1 1+n 384"]:
+        if (rows, columns) == (GRID, GRID):
+            return self.positions
+        grid = self.positions[:, 1:].reshape(1, GRID, GRID, CHANNELS).permute(0, 3, 1, 2)
+        grid = F.interpolate(grid, (rows, columns), mode="bicubic", align_corners=False)
+        return torch.cat([self.positions[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
 def dinov2_features(
@@ -47,79 +76,49 @@ def dinov2_features(
         raise ValueError(f"image size {w}x{h} is not a multiple of {PATCH}")
     model = load_dinov2(images.device)
     mean, std = images.new_tensor(MEAN), images.new_tensor(STD)
-    pixels = ((images - mean) / std).permute(0, 3, 1, 2)
-    hidden = model(pixel_values=pixels, output_hidden_states=True).hidden_states
-    return [model.layernorm(hidden[i])[:, 1:].reshape(b, h // PATCH, w // PATCH, CHANNELS) for i in layers]
+    left = model(((images - mean) / std).permute(0, 3, 1, 2))
+    return [model.norm(left[i - 1])[:, 1:].reshape(b, h // PATCH, w // PATCH, CHANNELS) for i in layers]
 
 
 @lru_cache(maxsize=2)
-def load_dinov2(device: torch.device) -> Dinov2Model:
+def load_dinov2(device: torch.device) -> DinoV2:
     """The frozen network on a device; fetches the weights on first use.
 
     Raises:
         InputError: the ``photo`` extra is not installed or the weights cannot be fetched.
     """
-    try:
-        from transformers import Dinov2Config, Dinov2Model
-    except ImportError as error:
-        raise InputError(
-            f"DINOv2 features need the photo extra: pip install 'cosmorama[photo]' ({error})"
-        ) from error
-    config = Dinov2Config(hidden_size=CHANNELS, num_hidden_layers=12, num_attention_heads=6, image_size=518)
     with torch.device("meta"):
-        model = Dinov2Model(config)
-    model.load_state_dict(_state_dict(), strict=False, assign=True)
-    missing = [name for name, p in model.named_parameters() if p.is_meta]
-    if missing != ["embeddings.mask_token"]:
-        raise RuntimeError(f"DINOv2 weights were not found for {missing}")
-    model.embeddings.mask_token = torch.nn.Parameter(torch.zeros(1, CHANNELS))
-    model.eval().requires_grad_(False)
-    return model.to(device)  # type: ignore[arg-type]
+        model = DinoV2()
+    model.load_state_dict(_torch_names(dinov2_weights()), assign=True)
+    return model.eval().requires_grad_(False).to(device)
 
 
-def _state_dict() -> dict[str, Tensor]:
-    """transformers' names to tensors; converted from ONNX once, then a safetensors file in the cache."""
-    converted = cache_dir() / "weights" / "dinov2-small.safetensors"
-    if not converted.exists():
-        tensors = _tensors_from_onnx(fetch_files(DINOV2_SMALL)[0])
-        temporary = converted.with_name(f"{converted.name}.{os.getpid()}")
-        save_file(tensors, temporary)
-        temporary.replace(converted)
-    return load_file(converted)
-
-
-def _tensors_from_onnx(path: Path) -> dict[str, Tensor]:
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError as error:
-        raise InputError(f"reading DINOv2 weights needs the photo extra ({error})") from error
-    graph = onnx.load(str(path)).graph
-    arrays = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in graph.initializer}
-    tensors = {
-        _name(name.removeprefix("backbone.")): value
-        for name, value in arrays.items()
-        if name.startswith("backbone.")
+def _torch_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """transformers' weights for torch's layers; the scales after attention and MLP go into the matrices before them."""
+    renamed = {
+        "class_token": weights["embeddings.cls_token"],
+        "positions": weights["embeddings.position_embeddings"],
+        "patches.weight": weights["embeddings.patch_embeddings.projection.weight"],
+        "patches.bias": weights["embeddings.patch_embeddings.projection.bias"],
+        "norm.weight": weights["layernorm.weight"],
+        "norm.bias": weights["layernorm.bias"],
     }
-    for node in graph.node:
-        if node.op_type == "MatMul" and node.input[1] in arrays and node.name.startswith("/backbone/"):
-            module = node.name.removeprefix("/backbone/").removesuffix("/MatMul").replace("/", ".")
-            tensors[_name(f"{module}.weight")] = arrays[node.input[1]].T.contiguous()
-    grid = next(v for v in arrays.values() if v.shape == (1, 37 * 37, CHANNELS))
-    class_position = next(
-        v for n, v in arrays.items() if v.shape == (1, 1, CHANNELS) and n.startswith("onnx::")
-    )
-    tensors["embeddings.position_embeddings"] = torch.cat([class_position, grid], dim=1)
-    return tensors
+    for i in range(LAYERS):
+        old, new = f"encoder.layer.{i}.", f"layers.{i}."
+        after_attention, after_mlp = (weights[f"{old}layer_scale{k}.lambda1"] for k in (1, 2))
+        for kind in ("weight", "bias"):
+            part = {name: weights[f"{old}{name}.{kind}"] for name in (
+                "attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj", "mlp.fc1", "mlp.fc2",
+                "norm1", "norm2",
+            )}  # fmt: skip
+            qkv = [part[f"attention.{name}_proj"] for name in "qkv"]
+            renamed[f"{new}self_attn.in_proj_{kind}"] = torch.cat(qkv)
+            renamed[f"{new}self_attn.out_proj.{kind}"] = _scaled(part["attention.o_proj"], after_attention)
+            renamed[f"{new}linear1.{kind}"] = part["mlp.fc1"]
+            renamed[f"{new}linear2.{kind}"] = _scaled(part["mlp.fc2"], after_mlp)
+            renamed[f"{new}norm1.{kind}"], renamed[f"{new}norm2.{kind}"] = part["norm1"], part["norm2"]
+    return renamed
 
 
-def _name(old: str) -> str:
-    """Older transformers' parameter names as version 5 spells them."""
-    for before, after in (
-        ("attention.attention.query", "attention.q_proj"),
-        ("attention.attention.key", "attention.k_proj"),
-        ("attention.attention.value", "attention.v_proj"),
-        ("attention.output.dense", "attention.o_proj"),
-    ):
-        old = old.replace(before, after)
-    return old
+def _scaled(tensor: Tensor, rows: Tensor) -> Tensor:
+    return tensor * (rows[:, None] if tensor.ndim == 2 else rows)

@@ -1,9 +1,11 @@
-import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from cosmorama.pipeline.dinov2 import CHANNELS, dinov2_features, load_dinov2
+from cosmorama.pipeline.dinov2_weights import dinov2_weights
 from cosmorama.pipeline.photo import load_photo
 from cosmorama.pipeline.weights import DINOV2_SMALL, fetch_files
 from cosmorama.reconstruct.errors import InputError
@@ -36,8 +38,31 @@ def test_features_know_what_they_see(demo_photo):
     assert same_place > elsewhere + 0.25
 
 
-def test_loading_leaves_the_hub_open_to_others(monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    load_dinov2.cache_clear()
-    load_dinov2(torch.device("cpu"))
-    assert "HF_HUB_OFFLINE" not in os.environ
+@pytest.mark.parametrize("size", [(56, 98), (518, 518)])
+def test_the_layers_compute_what_transformers_model_does(size):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Dinov2Config(
+        hidden_size=CHANNELS, num_hidden_layers=12, num_attention_heads=6, image_size=518
+    )
+    theirs = transformers.Dinov2Model(config).eval()
+    missing, unexpected = theirs.load_state_dict(dinov2_weights(), strict=False)
+    assert (missing, unexpected) == (["embeddings.mask_token"], [])
+    pixels = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = theirs(pixel_values=pixels, output_hidden_states=True).hidden_states
+        found = load_dinov2(torch.device("cpu"))(pixels)
+    for ours, other in zip(found, expected[1:], strict=True):
+        assert (ours - other).abs().max() < 2e-3 * other.abs().max()
+
+
+def test_features_have_gradients_of_the_image():
+    image = torch.rand(1, 28, 28, 3, requires_grad=True)
+    dinov2_features(image)[-1].square().sum().backward()
+    assert image.grad is not None
+    assert image.grad.abs().max() > 0
+
+
+def test_transformers_is_not_imported():
+    code = "import sys; from cosmorama.pipeline.dinov2 import load_dinov2; import torch\n"
+    code += "load_dinov2(torch.device('cpu')); assert 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
