@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...reconstruct.depth_edges import guide_depth
 from ...reconstruct.errors import InputError
 from ..dinov2 import MEAN, STD
 from . import FAR_DEPTH_M, DepthMap
@@ -41,6 +42,7 @@ class HubEstimator:
         answer = F.interpolate(answer, (height, width), mode="bicubic", align_corners=False)[0, 0]
         depth = self._metres(answer, output, focal_px, width).to(image.device)
         far = depth >= FAR_DEPTH_M
+        depth = guide_depth(depth, image, far=far).clamp(1e-3, FAR_DEPTH_M)
         return DepthMap(torch.where(far, FAR_DEPTH_M, depth), torch.ones_like(depth), far)
 
     def _pixels(self, image: Tensor) -> Tensor:
