@@ -25,8 +25,8 @@ LICENCES = (
     "Apache-2.0 (this head, trained on CC0 and CC-BY 3.0 models: see assets/depth)",
     DINOV2_SMALL.licence,
 )
-TOKENS = 400
-"""Features per photo, a little above what the head was trained on."""
+TOKENS = 320
+"""Features per photo: near the largest grid that the head was trained on (16 x 21)."""
 VIEWS = ((1.0, False), (1.0, True), (0.6, False))
 """(share of ``TOKENS``, mirrored) of the answers that are averaged: errors that follow the grid of tokens cancel."""
 NEAREST_SKY = math.log(8.0)

@@ -38,6 +38,8 @@ class HeadConfig:
     """Residual blocks at the coarsest size."""
     feature_dropout: float = 0.2
     """Share of feature channels dropped per image in training."""
+    steady_share: float = 0.5
+    """How much the closed-form probe of the scale counts beside what training made of it."""
 
 
 def head_config(stored: dict[str, Any]) -> HeadConfig:
@@ -75,7 +77,9 @@ class DepthHead(nn.Module):
     """Fuses features coarse to fine; edges come from a few convolutions on the photo.
 
     The answer is a linear probe of the whitened features (shape from each token, scale from their mean) plus what the
-    convolutions add. Both probes are set by regression before training, see ``initialise.py``.
+    convolutions add. Both probes are set by regression before training, see ``initialise.py``. Training improves the
+    scale of synthetic frames, but not of real ones, so that a copy of its first probe is kept (``steady``) and has its
+    say when the head is used.
     """
 
     def __init__(self, config: HeadConfig = HeadConfig(), feature_channels: int = 384) -> None:
@@ -90,11 +94,13 @@ class DepthHead(nn.Module):
         self.register_buffer("whitening", torch.eye(width).repeat(count, 1, 1))
         self.shape_probe = nn.Linear(count * width, 1)
         self.scale_probe = nn.Linear(count * width, 1)
+        self.steady = nn.Linear(count * width, 1).requires_grad_(False)
         self.from_pooled = nn.Linear(count * width, c[0])
-        for probe in (self.shape_probe, self.scale_probe, self.from_pooled):
+        for probe in (self.shape_probe, self.scale_probe, self.steady, self.from_pooled):
             for parameter in probe.parameters():
                 nn.init.zeros_(parameter)
         nn.init.constant_(self.scale_probe.bias, LOG_DEPTH_INIT)
+        nn.init.constant_(self.steady.bias, LOG_DEPTH_INIT)
         self.project = nn.ModuleList(nn.Conv2d(feature_channels, c[level], 1) for level in entry)
         self.coarse = nn.Sequential(*(ResidualBlock(c[0]) for _ in range(config.blocks)))
         self.narrow = nn.ModuleList(nn.Conv2d(c[i], c[i + 1], 1) for i in range(3))
@@ -146,7 +152,16 @@ class DepthHead(nn.Module):
         coarse = F.interpolate(linear[:, None].float(), x.shape[-2:], mode="bilinear", align_corners=False)[
             :, 0
         ]
-        return HeadOutput(coarse + correction, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE), far_logit)
+        log_depth = coarse + correction
+        if not self.training:
+            log_depth = log_depth + self._steadied(log_depth, far_logit, pooled)
+        return HeadOutput(log_depth, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE), far_logit)
+
+    def _steadied(self, log_depth: Tensor, far_logit: Tensor, pooled: Tensor) -> Float[Tensor, "b 1 1"]:
+        """What brings the median of what is not sky nearer to the steady probe's."""
+        solid = torch.where(far_logit > 0, torch.nan, log_depth).flatten(1)
+        off = self.steady(pooled)[:, 0].float() - solid.nanmedian(dim=1).values
+        return self.config.steady_share * off.nan_to_num(0.0)[:, None, None]
 
     def whitened(self, features: list[Float[Tensor, "b hp wp c"]]) -> list[Float[Tensor, "b hp wp c"]]:
         """Features of zero mean and about unit covariance, by the statistics in the buffers."""

@@ -27,7 +27,7 @@ SHAPE_RIDGE, SCALE_RIDGE = 0.01, 0.3
 
 @torch.no_grad()
 def initialise_head(head: DepthHead, batches: Sequence[Callable[[], Batch]]) -> None:
-    """Set the whitening and both probes of ``head`` from some batches, in place.
+    """Set the whitening and the probes of ``head`` from some batches, in place.
 
     Args:
         head: fresh; on the CPU.
@@ -61,6 +61,8 @@ def initialise_head(head: DepthHead, batches: Sequence[Callable[[], Batch]]) -> 
     head.scale_probe.weight.copy_((scale - shape)[None])
     head.shape_probe.bias.zero_()
     head.scale_probe.bias.copy_((m.mean() - p.mean(0) @ scale)[None])
+    head.steady.weight.copy_(scale[None])
+    head.steady.bias.copy_(head.scale_probe.bias)
 
 
 def _set_whitening(head: DepthHead, batches: Sequence[Callable[[], Batch]]) -> None:

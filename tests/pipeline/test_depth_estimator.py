@@ -77,6 +77,8 @@ def test_what_looks_like_sky_but_is_near_is_a_wall(ours: CosmoramaEstimator) -> 
         ours.head.scale_probe.weight.data.zero_()
         ours.head.scale_probe.bias.data.fill_(log_depth)
         ours.head.shape_probe.bias.data.zero_()
+        ours.head.steady.weight.data.zero_()
+        ours.head.steady.bias.data.fill_(log_depth)
         final.weight.data[0] = 0
         assert (ours(torch.rand(60, 80, 3), 70.0).far == sky).all()
 

@@ -253,3 +253,26 @@ def test_probes_of_linear_truth_are_exact() -> None:
     with torch.no_grad():
         error = head(batch.features, batch.photo).log_depth - batch.log_depth
     assert error.std() < 0.4 * batch.log_depth.std()
+
+
+def test_scale_in_use_lies_between_what_was_trained_and_the_steady_probe(cache: FeatureCache) -> None:
+    batches = cache.batches(8)
+    torch.manual_seed(0)
+    head = DepthHead(replace(HEAD, steady_share=0.25))
+    initialise_head(head, batches)
+    assert not any(p.requires_grad for p in head.steady.parameters())
+    head.scale_probe.bias.data += 0.8  # what training might do
+    batch = batches[0]()
+    with torch.no_grad():
+        trained = DepthHead(replace(HEAD, steady_share=0.0)).eval()
+        trained.load_state_dict(head.state_dict())
+        before = trained(batch.features, batch.photo)
+        after = head.eval()(batch.features, batch.photo)
+        steady = head.steady(torch.cat(head.whitened(batch.features), dim=-1).mean(dim=(1, 2)))[:, 0]
+    shift = (after.log_depth - before.log_depth).flatten(1)
+    assert shift.std(dim=1).max() < 1e-5  # the shape stays
+    medians = torch.stack(
+        [z[f <= 0].median() for z, f in zip(before.log_depth, before.far_logit, strict=True)]
+    )
+    assert torch.allclose(shift.mean(1), 0.25 * (steady - medians), atol=1e-4)
+    assert shift.mean() < -0.1
