@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -13,9 +14,8 @@ from .model import Material, Model, placement_matrix, transformed
 from .shapes import box, cylinder, one_material, quad
 from .textures import procedural
 
-Maker = Callable[[Layout, list[str]], tuple[Model, float, float, float] | None]
-"""(model, width, height, depth): in wall axes, its lower left corner at the origin, standing out towards -y."""
-LABELS = {"notices": "notices", "picture": "picture", "screen": "screen", "book_shelf": "shelf of books"}
+Maker = Callable[[np.random.Generator], tuple[Model, float, float, float] | None]
+"""Makes (model, width, height, depth): in wall axes, its lower left corner at the origin, standing out towards -y."""
 
 
 def hang_things(layout: Layout, kind: str, photos: list[str]) -> None:
@@ -25,16 +25,17 @@ def hang_things(layout: Layout, kind: str, photos: list[str]) -> None:
     if kind in ("bathroom", "gym"):
         crowd *= 0.4
     busy = 2.0 if kind in ("kitchen", "office", "study") else 0.7
-    for make, mean, low, high in (
-        (_picture, 3.0, 1.2, 1.7), (_notices, 1.2 * busy, 1.1, 1.8), (_screen, 0.3, 1.2, 2.0), (_clock, 0.4, 1.7, 2.2),
-        (_switch, 3.0, 0.25, 1.25), (_book_shelf, 0.8, 1.1, 1.9), (_coats, 0.3, 1.3, 1.6), (_box, 0.6, 0.5, 2.1),
+    for make, label, mean, low, high in (
+        (partial(_picture, photos=photos), "picture", 3.0, 1.2, 1.7), (_notices, "notices", 1.2 * busy, 1.1, 1.8),
+        (_screen, "screen", 0.3, 1.2, 2.0), (_clock, "", 0.4, 1.7, 2.2), (_switch, "", 3.0, 0.25, 1.25),
+        (_book_shelf, "shelf of books", 0.8, 1.1, 1.9), (_coats, "", 0.3, 1.3, 1.6), (_box, "", 0.6, 0.5, 2.1),
     ):  # fmt: skip
         for _ in range(rng.poisson(mean * crowd)):
-            _hang(layout, make, photos, float(rng.uniform(low, high)))
+            _hang(layout, make, label, float(rng.uniform(low, high)))
 
 
-def _hang(layout: Layout, make: Maker, photos: list[str], middle: float) -> None:
-    made = make(layout, photos)
+def _hang(layout: Layout, make: Maker, label: str, middle: float) -> None:
+    made = make(layout.rng)
     if made is None:
         return
     model, width, height, depth = made
@@ -42,7 +43,6 @@ def _hang(layout: Layout, make: Maker, photos: list[str], middle: float) -> None
     if place is None:
         return
     wall, at, z = place
-    label = LABELS.get(make.__name__[1:], "")
     layout.add(transformed(model, wall.frame @ placement_matrix(at, 0.0, z)), label, solid=depth > 0.1)
 
 
@@ -51,8 +51,7 @@ def _flat(x: float, z: float, w: float, h: float, image: Material, out: float) -
     return quad((x, -out, z), (w, 0, 0), (0, 0, h), image, step=2.0, stretch=True)
 
 
-def _picture(layout: Layout, photos: list[str]):
-    rng = layout.rng
+def _picture(rng: np.random.Generator, *, photos: list[str]):
     w, h = rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.8)
     if photos and rng.random() < 0.6:
         texture = f"photo:{photos[rng.integers(len(photos))]}"
@@ -68,9 +67,8 @@ def _picture(layout: Layout, photos: list[str]):
     return one_material(parts), w, h, 0.05
 
 
-def _notices(layout: Layout, photos: list[str]):
+def _notices(rng: np.random.Generator):
     """Sheets pinned side by side, on a board or straight on the wall."""
-    rng = layout.rng
     columns, rows = int(rng.integers(1, 6)), int(rng.integers(1, 4))
     cell = rng.uniform(0.2, 0.36)
     w, h = columns * cell, rows * cell * 1.2
@@ -92,9 +90,8 @@ def _notices(layout: Layout, photos: list[str]):
     return (one_material(parts), w, h, 0.04) if parts else None
 
 
-def _screen(layout: Layout, photos: list[str]):
+def _screen(rng: np.random.Generator):
     """A television, or a white board."""
-    rng = layout.rng
     w = rng.uniform(0.6, 1.6)
     h = w * rng.uniform(0.55, 0.7)
     if rng.random() < 0.4:
@@ -110,8 +107,7 @@ def _screen(layout: Layout, photos: list[str]):
     return one_material(parts), w, h, 0.09
 
 
-def _clock(layout: Layout, photos: list[str]):
-    rng = layout.rng
+def _clock(rng: np.random.Generator):
     radius = rng.uniform(0.1, 0.2)
     face = cylinder(radius, 0.03, Material(color(rng, saturation=(0, 0.2), value=(0.6, 1.0)), gloss=0.3))  # pyright: ignore[reportArgumentType]
     upright = np.array([[1, 0, 0, radius], [0, 0, -1, 0], [0, 1, 0, radius], [0, 0, 0, 1.0]])
@@ -124,31 +120,27 @@ def _clock(layout: Layout, photos: list[str]):
     return one_material(parts), 2 * radius, 2 * radius, 0.05
 
 
-def _switch(layout: Layout, photos: list[str]):
-    rng = layout.rng
+def _switch(rng: np.random.Generator):
     w = 0.085 * int(rng.integers(1, 4))
     plate = Material(color(rng, saturation=(0, 0.08), value=(0.75, 0.97)), gloss=0.4)  # pyright: ignore[reportArgumentType]
     return one_material([box((0, -0.012, 0), (w, 0, 0.085), plate)]), w, 0.085, 0.03
 
 
-def _box(layout: Layout, photos: list[str]):
+def _box(rng: np.random.Generator):
     """A fuse box, dispenser, cabinet or unit on the wall."""
-    rng = layout.rng
     w, h, d = rng.uniform(0.1, 0.6), rng.uniform(0.12, 0.6), rng.uniform(0.06, 0.25)
     return one_material([box((0, -d, 0), (w, 0, h), lacquered(rng))]), w, h, d + 0.02
 
 
-def _book_shelf(layout: Layout, photos: list[str]):
-    rng = layout.rng
+def _book_shelf(rng: np.random.Generator):
     w, d = rng.uniform(0.5, 1.5), 0.25
     board = wooden(rng) if rng.random() < 0.6 else lacquered(rng)
     parts = [box((0, -d, 0), (w, 0, 0.025), board), *book_row(rng, 0.01, w, 0.025, -0.01)]
     return one_material(parts), w, 0.35, d + 0.02
 
 
-def _coats(layout: Layout, photos: list[str]):
+def _coats(rng: np.random.Generator):
     """A rail with cloth hanging from it: coats, towels, bags."""
-    rng = layout.rng
     w, h = rng.uniform(0.3, 1.2), rng.uniform(0.4, 1.0)
     parts = [box((0, -0.05, h - 0.04), (w, 0, h - 0.02), wooden(rng))]
     x = 0.02
