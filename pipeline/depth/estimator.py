@@ -107,11 +107,14 @@ def load_cosmorama_estimator(
     """The shipped estimator, or the one in another weights file.
 
     Raises:
-        InputError: no such weights.
+        InputError: no such weights, or they are of another network.
     """
     if not weights.exists():
         raise InputError(f"{weights} holds no depth weights")
     config, tensors = load_weights(weights)
-    head = DepthHead(head_config(config["head"]))
-    head.load_state_dict(tensors)
+    try:
+        head = DepthHead(head_config(config["head"]))
+        head.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"{weights} holds no head of this version's shape; train it anew") from error
     return CosmoramaEstimator(head.to(device), tokens=tokens)

@@ -20,7 +20,7 @@ def evaluate_folder(
 
     Returns:
         ``metric`` (as predicted) and ``median`` (scaled per frame to the true median), each with absrel, delta1, rmse,
-        log_rmse, boundary_f1; ``frames``, ``seconds_per_frame``, ``estimator``, ``licences``.
+        log_rmse, boundary_f1, inverse_correlation; ``frames``, ``seconds_per_frame``, ``estimator``, ``licences``.
 
     Raises:
         InputError: the folder does not hold such frames.

@@ -1,4 +1,4 @@
-"""How good a depth map is: AbsRel, RMSE, delta1 (Eigen et al. 2014) and sharpness of its boundaries.
+"""How good a depth map is: AbsRel, RMSE, delta1 (Eigen et al. 2014), correlation and sharpness of its boundaries.
 
 Boundaries follow Bochkovskii et al., Depth Pro, 2024, sec. 3.3: two neighbouring pixels are a boundary where the ratio
 of their depths exceeds a threshold, which does not depend on scale; here with a tolerance of a few pixels.
@@ -30,6 +30,8 @@ class DepthMetrics:
     log_rmse: float
     boundary_f1: float
     """0 to 1; mean over depth ratios 1.05 to 1.25, weighted by the ratio."""
+    inverse_correlation: float
+    """Pearson's, of inverse depths; 0 where one of them is constant."""
 
 
 def depth_metrics(
@@ -57,7 +59,14 @@ def depth_metrics(
         rmse=(d - t).square().mean().sqrt().item(),
         log_rmse=(d.log() - t.log()).square().mean().sqrt().item(),
         boundary_f1=boundary_f1(predicted, true, valid, tolerance_px=tolerance_px),
+        inverse_correlation=_correlation(1 / d, 1 / t),
     )
+
+
+def _correlation(a: Float[Tensor, "n"], b: Float[Tensor, "n"]) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    size = a.norm() * b.norm()
+    return (a @ b / size).item() if size > 1e-12 else 0.0
 
 
 def boundary_f1(

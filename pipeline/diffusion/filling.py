@@ -30,7 +30,7 @@ from .memory import known_pixels
 GEOMETRY_MAPS = 39
 STATISTICS = len(COLORS) - 1 + 4
 OFFSET = 0.2
-"""Size of the grey step that the last weight is for."""
+"""Size of the grey step that the last weight is for, and how far beyond all guesses a mixture may lie."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,13 @@ def describe(
 
 
 def mix(colors: Float[Tensor, "v k 3 h w"], weights: Float[Tensor, "v k h w"]) -> Float[Tensor, "v 3 h w"]:
-    """The memory moved towards the other guesses by their weights; the last weight adds grey."""
+    """The memory moved towards the other guesses by their weights; the last weight adds grey.
+
+    It stays near what was guessed: weights of views like none that was learnt from cannot throw it off.
+    """
     apart = (colors - colors[:, :1])[:, 1:]
-    return colors[:, 0] + (weights[:, :-1, None] * apart).sum(1) + OFFSET * weights[:, -1:]
+    mixture = colors[:, 0] + (weights[:, :-1, None] * apart).sum(1) + OFFSET * weights[:, -1:]
+    return mixture.clamp(colors.amin(1) - OFFSET, colors.amax(1) + OFFSET)
 
 
 @torch.no_grad()

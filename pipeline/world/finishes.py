@@ -67,8 +67,10 @@ def ceiling_finish(rng: np.random.Generator) -> Material:
 
 
 def wooden(rng: np.random.Generator, *, gloss: float = 0.25) -> Material:
-    """A board of wood."""
-    return surface("wood", rng, gloss=gloss)
+    """A board of wood, as it grew or stained darker."""
+    stain = rng.uniform(0.25, 1.0) if rng.random() < 0.6 else 1.0
+    warmth = rng.uniform(0.8, 1.0)
+    return replace(surface("wood", rng, gloss=gloss), color=(stain, stain * warmth, stain * warmth**2))
 
 
 def lacquered(rng: np.random.Generator) -> Material:

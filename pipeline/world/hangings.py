@@ -17,6 +17,9 @@ from .textures import procedural
 Maker = Callable[[np.random.Generator], tuple[Model, float, float, float] | None]
 """Makes (model, width, height, depth): in wall axes, its lower left corner at the origin, standing out towards -y."""
 
+Shown = Callable[[np.random.Generator, float], str]
+"""Draws the texture of something printed; the number is the share of covers."""
+
 
 def hang_things(layout: Layout, kind: str, photos: list[str]) -> None:
     """Fill the free walls, from bare to crowded, as suits the kind of room."""
@@ -25,9 +28,11 @@ def hang_things(layout: Layout, kind: str, photos: list[str]) -> None:
     if kind in ("bathroom", "gym"):
         crowd *= 0.4
     busy = 2.0 if kind in ("kitchen", "office", "study") else 0.7
+    shown = partial(_image, photos=photos)
     for make, label, mean, low, high in (
-        (partial(_picture, photos=photos), "picture", 3.0, 1.2, 1.7), (_notices, "notices", 1.2 * busy, 1.1, 1.8),
-        (_screen, "screen", 0.3, 1.2, 2.0), (_clock, "", 0.4, 1.7, 2.2), (_switch, "", 3.0, 0.25, 1.25),
+        (partial(_picture, shown=shown), "picture", 3.0, 1.2, 1.7),
+        (partial(_notices, shown=shown), "notices", 1.2 * busy, 1.1, 1.8),
+        (partial(_screen, shown=shown), "screen", 0.3, 1.2, 2.0), (_clock, "", 0.4, 1.7, 2.2), (_switch, "", 3.0, 0.25, 1.25),
         (_book_shelf, "shelf of books", 0.8, 1.1, 1.9), (_coats, "", 0.3, 1.3, 1.6), (_box, "", 0.6, 0.5, 2.1),
     ):  # fmt: skip
         for _ in range(rng.poisson(mean * crowd)):
@@ -51,12 +56,16 @@ def _flat(x: float, z: float, w: float, h: float, image: Material, out: float) -
     return quad((x, -out, z), (w, 0, 0), (0, 0, h), image, step=2.0, stretch=True)
 
 
-def _picture(rng: np.random.Generator, *, photos: list[str]):
-    w, h = rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.8)
+def _image(rng: np.random.Generator, covers: float, *, photos: list[str]) -> str:
+    """Texture of something printed: one of the photos, if there are any, a cover or a painting."""
     if photos and rng.random() < 0.6:
-        texture = f"photo:{photos[rng.integers(len(photos))]}"
-    else:
-        texture = procedural("cover" if rng.random() < 0.3 else "picture", rng)
+        return f"photo:{photos[rng.integers(len(photos))]}"
+    return procedural("cover" if rng.random() < covers else "picture", rng)
+
+
+def _picture(rng: np.random.Generator, *, shown: Shown):
+    w, h = rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.8)
+    texture = shown(rng, 0.3)
     rim = lacquered(rng) if rng.random() < 0.5 else wooden(rng)
     t = float(rng.choice([0.0, 0.02, 0.04]))
     image = Material((0.9, 0.9, 0.9), texture, gloss=0.3)
@@ -67,13 +76,13 @@ def _picture(rng: np.random.Generator, *, photos: list[str]):
     return one_material(parts), w, h, 0.05
 
 
-def _notices(rng: np.random.Generator):
+def _notices(rng: np.random.Generator, *, shown: Shown):
     """Sheets pinned side by side, on a board or straight on the wall."""
     columns, rows = int(rng.integers(1, 6)), int(rng.integers(1, 4))
     cell = rng.uniform(0.2, 0.36)
     w, h = columns * cell, rows * cell * 1.2
     parts = []
-    prints = [procedural("cover" if rng.random() < 0.75 else "picture", rng) for _ in range(3)]
+    prints = [shown(rng, 0.75) for _ in range(3)]
     if rng.random() < 0.4:
         board = surface("fabric_grey", rng, tint=color(rng, saturation=(0, 0.6), value=(0.4, 0.95)))
         parts.append(box((0, -0.015, 0), (w, 0, h), board))
@@ -90,7 +99,7 @@ def _notices(rng: np.random.Generator):
     return (one_material(parts), w, h, 0.04) if parts else None
 
 
-def _screen(rng: np.random.Generator):
+def _screen(rng: np.random.Generator, *, shown: Shown):
     """A television, or a white board."""
     w = rng.uniform(0.6, 1.6)
     h = w * rng.uniform(0.55, 0.7)
@@ -100,9 +109,7 @@ def _screen(rng: np.random.Generator):
     dark = Material((0.02, 0.02, 0.022), gloss=0.6)
     parts = [box((0, -0.06, 0), (w, 0, h), dark)]
     if rng.random() < 0.5:
-        lit = Material(
-            (0.8, 0.8, 0.8), procedural("picture", rng), gloss=0.4, emission=float(rng.uniform(0.2, 1))
-        )
+        lit = Material((0.8, 0.8, 0.8), shown(rng, 0.0), gloss=0.4, emission=float(rng.uniform(0.2, 1)))
         parts.append(_flat(0.02, 0.02, w - 0.04, h - 0.04, lit, 0.062))
     return one_material(parts), w, h, 0.09
 

@@ -79,7 +79,8 @@ class Model:
     def with_materials(self, changes: dict[int, Material]) -> Model:
         """The same mesh with some materials exchanged."""
         changed = replace(self, materials=tuple(changes.get(i, m) for i, m in enumerate(self.materials)))
-        changed.__dict__["_samples"] = self._samples  # the same surface, so the same samples
+        for name in ("_samples", "bounds"):  # the same surface, so the same samples
+            changed.__dict__[name] = getattr(self, name)
         return changed
 
 

@@ -66,12 +66,10 @@ class Placement:
     def world_bounds(self, time: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Axis-aligned bounds of the model's own box, at a time in 0..1."""
         low, high = self.model.bounds
-        corners = np.array(
-            [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
-        )
         matrix = self.matrix_at(time)
-        moved = corners @ matrix[:3, :3].T + matrix[:3, 3]
-        return moved.min(axis=0), moved.max(axis=0)
+        middle = matrix[:3, :3] @ (0.5 * (low + high)) + matrix[:3, 3]
+        reach = np.abs(matrix[:3, :3]) @ (0.5 * (high - low))
+        return middle - reach, middle + reach
 
 
 @dataclass(frozen=True)

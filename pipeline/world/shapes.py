@@ -109,32 +109,30 @@ def revolve(profile: Sequence[tuple[float, float]], material: Material, *, sides
     """A surface of revolution about z from (radius, height) pairs, smooth around, flat along."""
     angles = np.linspace(0, 2 * np.pi, sides + 1)
     ring = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=-1)
-    parts = []
-    for (r0, z0), (r1, z1) in itertools.pairwise(profile):
-        slope = np.array([z1 - z0, r0 - r1])
-        slope = slope / max(np.linalg.norm(slope), 1e-9)
-        normals = ring * slope[0] + np.array([0, 0, slope[1]])
-        lower, upper = ring * r0 + [0, 0, z0], ring * r1 + [0, 0, z1]
-        positions = np.concatenate([lower, upper])
-        length = np.hypot(r1 - r0, z1 - z0)
-        around = angles * max(r0, r1)
-        uvs = np.concatenate(
-            [np.stack([around, 0 * angles], -1), np.stack([around, 0 * angles + length], -1)]
-        )
-        i = np.arange(sides)
-        j = i + sides + 1
-        faces = np.concatenate([np.stack([i, i + 1, j + 1], -1), np.stack([i, j + 1, j], -1)])
-        parts.append(
-            Model(
-                positions.astype(np.float32),
-                np.concatenate([normals, normals]).astype(np.float32),
-                uvs.astype(np.float32),
-                np.zeros(len(positions), np.int16),
-                faces.astype(np.int32),
-                (material,),
-            )
-        )
-    return one_material(parts)
+    up = np.array([0, 0, 1.0])
+    radius, height = np.array(profile, np.float64).T
+    rise, run = np.diff(height), -np.diff(radius)
+    length = np.maximum(np.hypot(rise, run), 1e-9)
+    slope = np.stack([rise, run], axis=-1) / length[:, None]
+    bands, verts = len(length), sides + 1
+    rims = ring * radius[:, None, None] + up * height[:, None, None]
+    positions = np.stack([rims[:-1], rims[1:]], axis=1)
+    normals = ring * slope[:, :1, None] + up * slope[:, 1:, None]
+    uvs = np.zeros((bands, 2, verts, 2))
+    uvs[..., 0] = angles * np.maximum(radius[:-1], radius[1:])[:, None, None]
+    uvs[:, 1, :, 1] = length[:, None]
+    i = np.arange(sides)
+    j = i + verts
+    band = np.concatenate([np.stack([i, i + 1, j + 1], -1), np.stack([i, j + 1, j], -1)])
+    faces = band + (np.arange(bands) * 2 * verts)[:, None, None]
+    return Model(
+        positions.reshape(-1, 3).astype(np.float32),
+        np.repeat(normals[:, None], 2, axis=1).reshape(-1, 3).astype(np.float32),
+        uvs.reshape(-1, 2).astype(np.float32),
+        np.zeros(bands * 2 * verts, np.int16),
+        faces.reshape(-1, 3).astype(np.int32),
+        (material,),
+    )
 
 
 def cylinder(radius: float, height: float, material: Material, *, sides: int = 20) -> Model:

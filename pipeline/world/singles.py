@@ -18,6 +18,10 @@ GROUNDS = ("", "ground", "road", "pavement", "house", "terrace", "floor", "windo
 TRIES = 60
 LEAST_RELIEF = 0.3
 """Bare corners and floors stay below this; few people photograph them."""
+BARE_SHARE = 0.02
+"""Chance that one below it is taken all the same."""
+CHOICES = 2
+"""Of so many views worth taking, the one with the most relief is taken: people point cameras at where things are."""
 
 
 def plan_singles(
@@ -41,6 +45,7 @@ def plan_singles(
 def _single(scene, field, space, things, rng, width, height) -> View | None:
     shares = INDOOR_SHARES if scene.indoor else OUTDOOR_SHARES
     kind = KINDS[rng.choice(len(KINDS), p=shares)]
+    candidates = []
     for _ in range(TRIES):
         aim = _aim(kind, scene, things, rng)
         if aim is None or not _free(scene, space, aim[0], 0.12 if kind == "close" else 0.25):
@@ -50,11 +55,19 @@ def _single(scene, field, space, things, rng, width, height) -> View | None:
         rays = probe_rays(pose, intrinsics, width, height)
         distance, seen = field.look(np.repeat(pose[None, :3, 3], len(rays), 0), rays)
         depth = (distance * (rays @ pose[:3, 2])).reshape(12, 16)
-        if _worth_taking(scene, distance, rng) and (relief(depth) > LEAST_RELIEF or rng.random() < 0.08):
+        if _worth_taking(scene, distance, rng) and (
+            relief(depth) > LEAST_RELIEF or rng.random() < BARE_SHARE
+        ):
             hit = np.isfinite(distance)
-            look = choose_look(seen[hit] if hit.mean() > 0.25 else seen, rng, shade=field.shade)
-            return View(pose, intrinsics, width, height, float(rng.random()), look)
-    return None
+            candidates.append((relief(depth), pose, intrinsics, seen[hit] if hit.mean() > 0.25 else seen))
+            if len(candidates) == CHOICES:
+                break
+    if not candidates:
+        return None
+    _, pose, intrinsics, light = max(candidates, key=lambda c: c[0])
+    return View(
+        pose, intrinsics, width, height, float(rng.random()), choose_look(light, rng, shade=field.shade)
+    )
 
 
 def _appeal(thing: Placement, scene: Scene) -> float:
@@ -97,7 +110,7 @@ def _aim(
     if scene.indoor and rng.random() < 0.7:  # rather across the room than into the wall beside
         across = (low + high) / 2 - eye
         yaw = np.arctan2(across[1], across[0]) + rng.normal(0, 0.5)
-    pitch = rng.normal(-14, 11) if scene.indoor else rng.normal(-3, 7)
+    pitch = rng.normal(-18, 12) if scene.indoor else rng.normal(-3, 7)
     if kind == "tilted":
         pitch = rng.uniform(-68, -20) if rng.random() < 0.85 else rng.uniform(8, 40)
     pitch = np.radians(pitch)

@@ -1,6 +1,7 @@
 """The estimators' common laws, files, and what is said when weights cannot be had."""
 
 import importlib.util
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from cosmorama.pipeline.depth.evaluation import evaluate_folder
 from cosmorama.pipeline.depth.frames import read_frame
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput
 from cosmorama.pipeline.depth.picture import SKY, depth_picture, save_depth
+from cosmorama.pipeline.training.checkpoints import save_weights
 from cosmorama.reconstruct.errors import InputError
 
 _spec = importlib.util.spec_from_file_location("depth_world", Path(__file__).with_name("depth_world.py"))
@@ -106,6 +108,13 @@ def test_token_grid_keeps_aspect_and_count() -> None:
 def test_missing_weights_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no depth weights"):
         load_cosmorama_estimator(weights=tmp_path / "head.safetensors")
+
+
+def test_weights_of_another_shape_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "head.safetensors"
+    save_weights(path, torch.nn.Linear(2, 2), config={"head": asdict(HeadConfig())})
+    with pytest.raises(InputError, match="holds no head of this version"):
+        load_cosmorama_estimator(weights=path)
 
 
 def test_hub_model_from_a_folder(tmp_path: Path) -> None:

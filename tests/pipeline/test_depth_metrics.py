@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,6 +45,16 @@ def test_perfect_is_perfect() -> None:
     _, true, valid = _maps(2)
     perfect = depth_metrics(true, true, valid)
     assert (perfect.absrel, perfect.delta1, perfect.rmse, perfect.boundary_f1) == (0, 1, 0, pytest.approx(1))
+
+
+def test_correlation_of_inverse_depth_forgets_affine_maps_of_it() -> None:
+    predicted, true, valid = _maps(4)
+    a, b = (1 / predicted[valid]).numpy(), (1 / true[valid]).numpy()
+    found = depth_metrics(predicted, true, valid).inverse_correlation
+    assert found == pytest.approx(np.corrcoef(a, b)[0, 1], abs=1e-6)
+    affine = 1 / (0.3 / true + 0.1)
+    assert depth_metrics(affine, true, valid).inverse_correlation == pytest.approx(1, abs=1e-5)
+    assert depth_metrics(torch.full_like(true, 2.0), true, valid).inverse_correlation == 0
 
 
 def test_boundaries_against_loop() -> None:
