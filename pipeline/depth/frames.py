@@ -21,6 +21,9 @@ from ..world.shards import WorldDataset
 from . import FAR_DEPTH_M
 
 INTRINSICS = "camera-intrinsics.txt"
+INDOORS_M = 10.0
+"""What is farther away than this in a room of a synthetic world is seen through a window, and not learnt from: bright
+windows look like white walls, and a few far pixels weigh as much as a room."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ class WorldFrames:
         far = ~depth.isfinite()
         image = torch.from_numpy(self._world.rgb(scene, frame)).float() / 255
         focal = float(self._world.scenes[scene]["frames"][frame]["intrinsics"][0][0])
+        if self._world.scenes[scene]["indoor"]:
+            depth, far = torch.where(depth > INDOORS_M, 0.0, depth), torch.zeros_like(far)
         known = torch.where(far | (depth > FAR_DEPTH_M), 0.0, depth)
         return DepthFrame(image, known, far, focal, f"{scene}-{frame}")
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from cosmorama.pipeline.depth import features as features_module
 from cosmorama.pipeline.depth import training as training_module
 from cosmorama.pipeline.depth.augment import make_sample
 from cosmorama.pipeline.depth.features import Batch, FeatureCache, cache_features, decode_batch, encode_sample
+from cosmorama.pipeline.depth.frames import open_frames
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput, normalised_focal
 from cosmorama.pipeline.depth.initialise import initialise_head
 from cosmorama.pipeline.depth.losses import depth_loss, gradient_loss
@@ -24,6 +26,8 @@ from cosmorama.pipeline.depth.training import (
 )
 from cosmorama.pipeline.training.loop import LoopConfig
 from cosmorama.pipeline.training.processes import Processes
+from cosmorama.pipeline.world.render import Rendered
+from cosmorama.pipeline.world.shards import ShardWriter, frame_files
 from cosmorama.reconstruct.errors import InputError
 
 _spec = importlib.util.spec_from_file_location("depth_world", Path(__file__).with_name("depth_world.py"))
@@ -276,3 +280,22 @@ def test_scale_in_use_lies_between_what_was_trained_and_the_steady_probe(cache: 
     )
     assert torch.allclose(shift.mean(1), 0.25 * (steady - medians), atol=1e-4)
     assert shift.mean() < -0.1
+
+
+def test_what_a_window_shows_is_not_learnt_indoors(tmp_path: Path) -> None:
+    depth = np.full((8, 8), 3.0, np.float32)
+    depth[:2], depth[2:4] = np.inf, 25.0
+    picture = Rendered(
+        np.zeros((8, 8, 3), np.uint8), depth, np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), int)
+    )
+    writer = ShardWriter(tmp_path / "shard-00000.zip")
+    for number, indoor in enumerate((True, False)):
+        entry = {"intrinsics": [[8.0, 0, 4], [0, 8.0, 4], [0, 0, 1]]}
+        writer.add_scene(number, {"indoor": indoor, "frames": [entry]}, [frame_files(picture)])
+    writer.close()
+    inside, outside = open_frames(tmp_path)
+    assert not inside.far.any()
+    assert (inside.depth_m[:4] == 0).all()
+    assert outside.far[:2].all()
+    assert torch.allclose(outside.depth_m[2:4], torch.tensor(25.0), rtol=1e-3)
+    assert torch.allclose(inside.depth_m[4:], torch.tensor(3.0), rtol=1e-3)
