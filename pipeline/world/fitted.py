@@ -88,9 +88,6 @@ def _run(layout: Layout, wall: WallSpan, start: float, end: float, finish: Finis
         box((0, 0.06, 0), (length, 0.1, 0.1), finish.front),
         box((0, 0, height - 0.04), (length, DEPTH, height), finish.top, step=0.3),
     ]
-    if finish.splash_height:
-        top = min(height + finish.splash_height, layout.height - 0.05)
-        parts.append(box((0, DEPTH - 0.012, height), (length, DEPTH - 0.002, top), finish.splash, step=0.3))
     sink, hob = (int(rng.integers(units)) if rng.random() < p else -1 for p in (0.6, 0.5))
     for i, (x0, x1) in enumerate(itertools.pairwise(edges)):
         if i == hob:
@@ -109,11 +106,17 @@ def _run(layout: Layout, wall: WallSpan, start: float, end: float, finish: Finis
             int(rng.choice([1, 1, 1, 2, 3, 4])),
             handles=finish.handles,
         )
-    model = transformed(one_material(parts), placement_matrix(-length / 2, -DEPTH / 2))
+    centre = placement_matrix(-length / 2, -DEPTH / 2)
+    model = transformed(one_material(parts), centre)
     at = wall.start + wall.along * (start + end) / 2 + wall.inward * (DEPTH / 2)
     piece = Piece(model, "kitchen cabinets", "worktop", top=height)
-    if layout.put(piece, float(at[0]), float(at[1]), 0.0, wall.turn, margin=-0.03) is None:
+    placed = layout.put(piece, float(at[0]), float(at[1]), 0.0, wall.turn, margin=-0.03)
+    if placed is None:
         return
+    if finish.splash_height:  # on the wall, so that the worktop below stays free for things
+        top = min(height + finish.splash_height, layout.height - 0.05)
+        tiles = box((0, DEPTH - 0.012, height), (length, DEPTH - 0.002, top), finish.splash, step=0.3)
+        layout.add(transformed(tiles, placed.matrix @ centre), "splashback", solid=False)
     things = rng.uniform(1, 8) * length
     cooking = rng.uniform(0.1, 0.9)
     layout.on_top(lambda: pick("kitchen_clutter", rng, largest=0.5), ("worktop",), int(things * cooking))
