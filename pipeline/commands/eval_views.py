@@ -63,26 +63,18 @@ class EvalViews:
             WarpGenerator,
             evaluate_generator,
         )
-        from ..diffusion.filling import filling_from_file, load_filling
-        from ..diffusion.generator import DiffusionGenerator, SamplingConfig, load_view_generator
-        from ..diffusion.model import load_view_model
+        from ..diffusion.generator import SamplingConfig, load_view_generator
         from ..generators.inpaint import InpaintGenerator
-        from ..latents.codec import codec_from_file, load_codec
 
         config = SamplingConfig(steps=self.steps or SamplingConfig.steps, noise=self.noise)
-        filling = filling_from_file(self.filling) if self.filling else load_filling()
-        if self.model:
-            codec = codec_from_file(self.codec) if self.codec else load_codec()
-            ours = DiffusionGenerator(load_view_model(self.model), codec, filling=filling, config=config)
-        else:
-            ours = load_view_generator(config=config)
+        ours = load_view_generator(model=self.model, codec=self.codec, filling=self.filling, config=config)
         scenes = list(self._scenes())
         methods = {
             "ours": ours,
             "warp": WarpGenerator(),
             "warp_inpaint": InpaintGenerator(),
             "warp_smooth": SmoothGenerator(),
-            "filling": FillingGenerator(filling),
+            "filling": FillingGenerator(ours.filling),
         }
         report: dict[str, object] = {"scenes": len(scenes), "views": sum(len(s) - 1 for s in scenes)}
         for name, generator in methods.items():

@@ -67,7 +67,7 @@ class FillingGenerator:
     licences: tuple[str, ...] = ()
     group_size = 8
 
-    def __init__(self, filling: Filling) -> None:
+    def __init__(self, filling: Filling | None) -> None:
         self.filling = filling
 
     def __call__(

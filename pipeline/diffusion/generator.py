@@ -16,9 +16,9 @@ from ... import assets
 from ...reconstruct.cameras import Cameras, cat_cameras
 from ..generators import Memory, ViewRequest
 from ..generators.blend import blend_generated
-from ..latents.codec import CELL, Codec, load_codec
+from ..latents.codec import CELL, Codec, codec_from_file, load_codec
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
-from .filling import Filling, fill, load_filling
+from .filling import Filling, fill, filling_from_file, load_filling
 from .groups import resize_images
 from .guesses import Source
 from .guidance import guided
@@ -198,7 +198,22 @@ def reference_scale(memory: Memory, cameras: Cameras, reference: Cameras) -> flo
     return float(depth[0][inside].median()) if inside.any() else float(depth.abs().median())
 
 
-def load_view_generator(*, config: SamplingConfig | None = None) -> DiffusionGenerator:
-    """The shipped model with the shipped codec and filling."""
-    path = Path(assets.__file__).parent / "views" / "views.safetensors"
-    return DiffusionGenerator(load_view_model(path), load_codec(), filling=load_filling(), config=config)
+def load_view_generator(
+    *,
+    model: Path | None = None,
+    codec: Path | None = None,
+    filling: Path | None = None,
+    config: SamplingConfig | None = None,
+) -> DiffusionGenerator:
+    """The model, codec and filling in these files; default the shipped ones.
+
+    Raises:
+        InputError: a file is missing or holds something else.
+    """
+    shipped = Path(assets.__file__).parent / "views" / "views.safetensors"
+    return DiffusionGenerator(
+        load_view_model(model or shipped),
+        codec_from_file(codec) if codec else load_codec(),
+        filling=filling_from_file(filling) if filling else load_filling(),
+        config=config,
+    )
