@@ -57,11 +57,11 @@ def preset(name: PresetName) -> ViewTrainingConfig:
             return ViewTrainingConfig(
                 network=UNetConfig(),
                 loop=LoopConfig(
-                    steps=2_000, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.996, checkpoint_every=250
+                    steps=2_000, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.998, checkpoint_every=500
                 ),
                 batch=BatchConfig(
                     scenes=4, min_views=3, max_views=5, photo_share=0.25, drop_given=0.1,
-                    drop_memory=0.03, drop_both=0.03, seen_weight=0.15,
+                    drop_memory=0.03, drop_both=0.06, seen_weight=0.15,
                 ),
             )  # fmt: skip
         case "gpu":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .light import LightField
+from .model import Model
 from .scene import Scene
 
 VERTEX = np.dtype(
@@ -56,41 +57,38 @@ class SceneBuffers:
 
 def gather_buffers(scene: Scene, field: LightField) -> SceneBuffers:
     """Transform and light every placement."""
-    vertices, indices, batches = [], [], []
-    lights = []
-    vertex_base, index_base = 0, 0
-    for number, placement in enumerate(scene.placements):
-        model = placement.model
-        world = placement.matrix_at(0.5)
-        rotation = world[:3, :3].astype(np.float32)
-        scale = np.float32(np.cbrt(np.linalg.det(rotation)))
-        positions = model.positions @ rotation.T + world[:3, 3].astype(np.float32)
-        normals = model.normals @ (rotation / scale).T
-        light = field.at(positions, normals)
-        if placement.background:
-            light[:] = _open_light(field.sky, normals)
-        rows = np.zeros(len(positions), VERTEX)
+    placements = scene.placements
+    models = [p.model for p in placements]
+    counts = np.array([len(m.positions) for m in models])
+    ends = np.cumsum(counts)
+    positions, normals = (np.empty((ends[-1], 3), np.float32) for _ in range(2))
+    matrices = np.stack([p.matrix_at(0.5) for p in placements]).astype(np.float32)
+    scales = np.cbrt(np.linalg.det(matrices[:, :3, :3]))
+    for model, matrix, scale, first, end in zip(models, matrices, scales, ends - counts, ends):
+        positions[first:end] = model.positions @ matrix[:3, :3].T + matrix[:3, 3]
+        normals[first:end] = model.normals @ (matrix[:3, :3] / scale).T
+    light = field.at(positions, normals)
+    outside = np.repeat([p.background for p in placements], counts)
+    light[outside] = _open_light(field.sky, normals[outside])
+    for placement, first, end in zip(placements, ends - counts, ends):
+        if placement.motion is not None:
+            positions[first:end], normals[first:end] = placement.model.positions, placement.model.normals
+    vertices = np.zeros(ends[-1], VERTEX)
+    vertices["position"] = positions
+    vertices["normal"][:, :3] = np.round((np.clip(normals, -1, 1) + 1) * 127)
+    vertices["id"] = np.repeat(np.arange(1, len(models) + 1), counts)
+    light_scale = float(max(np.percentile(light, 99.7), 1e-3))
+    vertices["light"][:, :3] = np.round(np.sqrt(np.clip(light / light_scale, 0, 1)) * 255)
+    _paint(vertices, models, light_scale)
+    indices, batches, index_base = [], [], 0
+    for number, (placement, first) in enumerate(zip(placements, ends - counts)):
+        faces = placement.model.faces
+        indices.append(faces.reshape(-1).astype(np.uint32) + np.uint32(first))
         moving = placement.motion is not None
-        rows["position"] = model.positions if moving else positions
-        axes = model.normals if moving else normals
-        rows["normal"][:, :3] = np.round((np.clip(axes, -1, 1) + 1) * 127)
-        _paint(rows, model)
-        rows["id"] = number + 1
-        lights.append(light)
-        ranges = _ranges(model, index_base)
-        low, high = placement.world_bounds(0.5)
-        batches.append(Batch(ranges, low, high, number))
-        vertices.append(rows)
-        indices.append(model.faces.reshape(-1).astype(np.uint32) + np.uint32(vertex_base))
-        vertex_base += len(rows)
-        index_base += model.faces.size
-    all_light = np.concatenate(lights)
-    light_scale = float(max(np.percentile(all_light, 99.7), 1e-3))
-    joined = np.concatenate(vertices)
-    joined["light"][:, :3] = np.round(np.sqrt(np.clip(all_light / light_scale, 0, 1)) * 255)
-    glow = joined["light"][:, 3].astype(np.float32) / 10
-    joined["light"][:, 3] = np.clip(np.round(glow / light_scale * 255), 0, 255)
-    return SceneBuffers(joined, np.concatenate(indices), tuple(batches), light_scale)
+        low, high = placement.world_bounds(0.5) if moving else placement.start_bounds
+        batches.append(Batch(_ranges(placement.model, index_base), low, high, number))
+        index_base += faces.size
+    return SceneBuffers(vertices, np.concatenate(indices), tuple(batches), light_scale)
 
 
 def _open_light(sky: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -98,32 +96,29 @@ def _open_light(sky: np.ndarray, normals: np.ndarray) -> np.ndarray:
     return (0.35 + 0.4 * (0.5 + 0.5 * normals[:, 2:])) * sky
 
 
-def _paint(rows: np.ndarray, model) -> None:
+def _paint(vertices: np.ndarray, models: list[Model], light_scale: float) -> None:
     """Albedo, gloss, emission and texture coordinates by material."""
-    colors = np.array([m.color for m in model.materials], np.float32)
-    gloss = np.array([m.gloss for m in model.materials], np.float32)
-    emission = np.array([m.emission for m in model.materials], np.float32)
-    tile = np.array(
-        [1 / m.metres_per_tile if m.metres_per_tile > 0 else 1.0 for m in model.materials], np.float32
-    )
-    which = model.vertex_material
-    rows["albedo"][:, :3] = np.round(np.sqrt(np.clip(colors, 0, 1)) * 255)[which]
-    rows["albedo"][:, 3] = np.round(np.clip(gloss, 0, 1) * 255)[which]
-    rows["light"][:, 3] = np.clip(emission * 10, 0, 255)[which]
-    rows["uv"] = model.uvs * tile[which][:, None]
+    materials = [m for model in models for m in model.materials]
+    firsts = np.cumsum([0, *(len(model.materials) for model in models[:-1])])
+    which = np.concatenate([m.vertex_material + first for m, first in zip(models, firsts)])
+    albedo = np.zeros((len(materials), 4), np.float32)
+    albedo[:, :3] = np.sqrt(np.clip([m.color for m in materials], 0, 1))
+    albedo[:, 3] = np.clip([m.gloss for m in materials], 0, 1)
+    glow = np.clip([m.emission / light_scale * 255 for m in materials], 0, 255)
+    tile = np.array([1 / m.metres_per_tile if m.metres_per_tile > 0 else 1.0 for m in materials], np.float32)
+    vertices["albedo"] = np.round(albedo * 255).astype(np.uint8)[which]
+    vertices["light"][:, 3] = np.round(glow).astype(np.uint8)[which]
+    vertices["uv"] = np.concatenate([m.uvs for m in models]) * tile[which][:, None]
 
 
-def _ranges(model, base: int) -> tuple[Range, ...]:
+def _ranges(model: Model, base: int) -> tuple[Range, ...]:
     """Runs of faces with one texture."""
-    material = model.face_material
-    starts = np.flatnonzero(np.diff(material, prepend=-1))
-    ends = np.append(starts[1:], len(material))
     ranges: list[Range] = []
-    for start, end in zip(starts, ends):
-        kind = model.materials[material[start]]
+    for first, faces, material in model.runs:
+        kind = model.materials[material]
         last = ranges[-1] if ranges else None
         if last and last.texture == kind.texture and last.cutout == kind.cutout:
-            ranges[-1] = Range(last.first, last.count + int(end - start) * 3, kind.texture, kind.cutout)
+            ranges[-1] = Range(last.first, last.count + faces * 3, kind.texture, kind.cutout)
         else:
-            ranges.append(Range(base + int(start) * 3, int(end - start) * 3, kind.texture, kind.cutout))
+            ranges.append(Range(base + first * 3, faces * 3, kind.texture, kind.cutout))
     return tuple(ranges)

@@ -60,7 +60,8 @@ def caption(scene: Scene, picture: Rendered) -> str:
         mask = instances == ids[i]
         x = np.flatnonzero(mask.any(axis=0)).mean() / width
         side = "on the left" if x < 0.33 else "on the right" if x > 0.67 else ""
-        phrases.setdefault(label, []).append(f"{color_name(np.median(rgb[mask], axis=0))}|{side}")
+        middle = np.sort(rgb[mask], axis=0)[counts[i] // 2]
+        phrases.setdefault(label, []).append(f"{color_name(middle)}|{side}")
     return f"{_place(scene)} with {_listed(phrases)}" if phrases else _place(scene)
 
 

@@ -62,6 +62,14 @@ class Model:
         return self.vertex_material[self.faces[:, 0]]
 
     @cached_property
+    def runs(self) -> tuple[tuple[int, int, int], ...]:
+        """(first face, number of faces, material) of consecutive faces of one material."""
+        material = self.face_material
+        starts = np.flatnonzero(np.diff(material, prepend=-1))
+        counts = np.diff(starts, append=len(material))
+        return tuple(zip(starts.tolist(), counts.tolist(), material[starts].tolist()))
+
+    @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper corner."""
         return self.positions.min(axis=0), self.positions.max(axis=0)
@@ -79,7 +87,7 @@ class Model:
     def with_materials(self, changes: dict[int, Material]) -> Model:
         """The same mesh with some materials exchanged."""
         changed = replace(self, materials=tuple(changes.get(i, m) for i, m in enumerate(self.materials)))
-        for name in ("_samples", "bounds"):  # the same surface, so the same samples
+        for name in ("_samples", "bounds", "runs"):  # the same surface
             changed.__dict__[name] = getattr(self, name)
         return changed
 
@@ -158,6 +166,11 @@ def placement_matrix(
     """float64 [4, 4]: turned counter-clockwise about z by ``turn`` radians, scaled, moved to (x, y, z)."""
     c, s = np.cos(turn) * scale, np.sin(turn) * scale
     return np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, scale, z], [0, 0, 0, 1.0]])
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross product of vectors [..., 3]; numpy's takes several times as long for few of them."""
+    return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
 
 
 def srgb_to_linear(color: np.ndarray | tuple[float, ...]) -> np.ndarray:

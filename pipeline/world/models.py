@@ -37,10 +37,8 @@ LONGEST_EDGE = 0.45
 
 
 def model_folder() -> Path:
-    """Where parsed models are kept."""
-    folder = cache_dir() / "world" / f"models-{VERSION}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Where parsed models are kept; made when the first is written."""
+    return cache_dir() / "world" / f"models-{VERSION}"
 
 
 @lru_cache(maxsize=2048)
@@ -89,6 +87,7 @@ def _model_file(item: CatalogueItem, detail: float) -> Path:
 
 
 def _save(path: Path, model: Model, textures: list[np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"texture_{i}": t for i, t in enumerate(textures)} | {
         "positions": model.positions,
         "normals": np.round(model.normals * 127).astype(np.int8),

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from .light import LightField
+from .model import cross
 from .render import Look, View
 from .scene import Scene
 from .shapes import inside_outline
@@ -50,9 +51,9 @@ def look_at_roll(position: np.ndarray, target: np.ndarray, roll: float) -> np.nd
     """``world_from_cam`` (OpenCV axes, world z up) with a roll in radians."""
     forward = target - position
     forward = forward / np.linalg.norm(forward)
-    right = np.cross(forward, [0, 0, 1.0])
+    right = np.array([forward[1], -forward[0], 0.0])
     right /= max(np.linalg.norm(right), 1e-9)
-    down = np.cross(forward, right)
+    down = cross(forward, right)
     c, s = np.cos(roll), np.sin(roll)
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1] = c * right + s * down, -s * right + c * down
@@ -198,7 +199,7 @@ def _near_subject(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, n
     ]
     if not things or rng.random() < 0.3:
         return None
-    low, high = things[rng.integers(len(things))].world_bounds()
+    low, high = things[rng.integers(len(things))].start_bounds
     size = float(np.clip(np.max(high - low), 0.5, 6.0))
     angle, distance = rng.uniform(0, 2 * np.pi), size * rng.uniform(0.7, 3.0) + 0.6
     target = (low + high) / 2 + rng.normal(0, 0.15, 3) * size
@@ -211,10 +212,9 @@ def _target(scene: Scene, eye: np.ndarray, rng: np.random.Generator) -> np.ndarr
         p for p in scene.placements if p.label and not p.background and p.label not in ("floor", "window")
     ]
     if things and rng.random() < 0.75:
-        weights = np.array(
-            [np.prod(np.ptp(np.stack(p.world_bounds()), axis=0)[[0, 2]] + 0.1) ** 0.5 for p in things]
-        )
-        low, high = things[rng.choice(len(things), p=weights / weights.sum())].world_bounds()
+        sizes = np.array([np.subtract(*p.start_bounds[::-1])[[0, 2]] for p in things])
+        weights = (sizes + 0.1).prod(axis=1) ** 0.5
+        low, high = things[rng.choice(len(things), p=weights / weights.sum())].start_bounds
         target = (low + high) / 2 + rng.normal(0, 0.2, 3)
         if np.linalg.norm(target - eye) > 0.9:
             return target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .model import Material, Model, placement_matrix, transformed
+from .model import Material, Model, cross, placement_matrix, transformed
 from .shapes import one_material, revolve
 from .textures import procedural
 
@@ -21,9 +21,9 @@ def leaf_cloud(
     directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     middle = centre + directions * radii * rng.uniform(0.45, 1.0, (count, 1)) ** 0.5
-    u = np.cross(directions, rng.normal(size=(count, 3)))
+    u = cross(directions, rng.normal(size=(count, 3)))
     u /= np.linalg.norm(u, axis=1, keepdims=True)
-    v = np.cross(directions, u) + 0.6 * rng.normal(size=(count, 3))
+    v = cross(directions, u) + 0.6 * rng.normal(size=(count, 3))
     v /= np.linalg.norm(v, axis=1, keepdims=True)
     half = size * rng.uniform(0.6, 1.3, (count, 1, 1)) / 2
     signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)

@@ -349,12 +349,14 @@ class Renderer:
         assert self._scene is not None
         draws, arrays = self._draws, self._scene["arrays"]
         both = (program, program + "_cutout")
+        bound: str | None = ""
         for batch in batches:
             if draws.moving[batch]:
                 self._set({"u_model": _bytes(draws.placements[batch].matrix_at(time))}, both)
             for part in draws.ranges[batch]:
-                if textured or part.cutout:
+                if (textured or part.cutout) and part.texture != bound:
                     self._texture(part.texture).use(0)  # pyright: ignore[reportAttributeAccessIssue]
+                    bound = part.texture
                 arrays[both[part.cutout]].render(vertices=part.count, first=part.first)
             if draws.moving[batch]:
                 self._set({"u_model": _bytes(np.eye(4))}, both)
@@ -418,7 +420,7 @@ def unpack_octahedral(packed: np.ndarray) -> np.ndarray:
     z = 1 - np.abs(x) - np.abs(y)
     fold = np.maximum(-z, 0)
     vectors = np.stack([x - np.copysign(fold, x), y - np.copysign(fold, y), z], axis=-1)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return vectors / np.maximum(np.sqrt(np.einsum("...i,...i", vectors, vectors)), 1e-9)[..., None]
 
 
 assert VERTEX.itemsize == 36

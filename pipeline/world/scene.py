@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -62,6 +63,11 @@ class Placement:
         origin = np.eye(4)
         origin[:3, 3] = self.matrix[:3, 3]
         return origin @ self.motion.matrix(time) @ np.linalg.inv(origin) @ self.matrix
+
+    @cached_property
+    def start_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """``world_bounds`` at time 0."""
+        return self.world_bounds()
 
     def world_bounds(self, time: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Axis-aligned bounds of the model's own box, at a time in 0..1."""

@@ -225,13 +225,9 @@ def polygon_floor(
 
 def inside_outline(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
     """bool [N]: which points [N, 2] lie inside a polygon [P, 2] (even-odd rule)."""
-    x, y = points[:, 0], points[:, 1]
-    inside = np.zeros(len(points), bool)
-    previous = outline[-1]
-    for current in outline:
-        crosses = (current[1] > y) != (previous[1] > y)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            at = (previous[0] - current[0]) * (y - current[1]) / (previous[1] - current[1]) + current[0]
-        inside ^= crosses & (x < at)
-        previous = current
-    return inside
+    x, y = points.T
+    ends = outline[:, :, None]
+    (x1, y1), (x0, y0) = ends.swapaxes(0, 1), np.roll(ends, 1, axis=0).swapaxes(0, 1)
+    rise = y0 - y1
+    at = (x0 - x1) * (y - y1) / np.where(rise == 0, 1.0, rise) + x1
+    return np.logical_xor.reduce(((y1 > y) != (y0 > y)) & (x < at))

@@ -72,7 +72,7 @@ def _single(scene, field, space, things, rng, width, height) -> View | None:
 
 def _appeal(thing: Placement, scene: Scene) -> float:
     """How often a thing is photographed: large ones more, what hangs from the ceiling hardly."""
-    low, high = thing.world_bounds()
+    low, high = thing.start_bounds
     if scene.indoor and low[2] > 1.9:
         return 0.1
     return float(np.clip(np.sqrt((high - low).max()), 0.4, 1.6))
@@ -119,7 +119,7 @@ def _aim(
 
 
 def _at_thing(thing: Placement, scene: Scene, rng, *, close: bool) -> tuple[np.ndarray, np.ndarray]:
-    low, high = thing.world_bounds()
+    low, high = thing.start_bounds
     size = np.clip(high - low, 0.05, 6.0)
     around = rng.uniform(0, 2 * np.pi)
     direction = np.array([np.cos(around), np.sin(around)])

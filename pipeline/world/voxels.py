@@ -71,7 +71,7 @@ def voxelise(scene: Scene, texture_means: dict[str, np.ndarray], *, cell: float,
 def _within(placement: Placement, scene: Scene) -> Model:
     """The placement's model without the triangles outside the scene's volume (roads and hills run on for ever)."""
     low, high = np.array(scene.low) - 1.0, np.array(scene.high) + 1.0
-    bounds = placement.world_bounds()
+    bounds = placement.start_bounds
     if (bounds[0] >= low).all() and (bounds[1] <= high).all():
         return placement.model
     model = placement.model
