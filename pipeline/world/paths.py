@@ -244,8 +244,8 @@ def _judge(scene, field, poses, intrinsics, width, height) -> tuple[float, np.nd
         if len(finite) < len(rays) * (0.5 if scene.indoor else 0.3):
             scores.append(-1.0)
             continue
-        near, middle = np.percentile(finite, [4, 50])
-        spread = np.log(np.percentile(finite, 90) / max(np.percentile(finite, 10), 1e-3))
+        near, close, middle, away = np.percentile(finite, [4, 10, 50, 90])
+        spread = np.log(away / max(close, 1e-3))
         edges = np.abs(np.diff(np.log(np.minimum(distance, 50.0).reshape(12, 16)), axis=1)).mean()
         score = (
             min(near / (0.5 if scene.indoor else 1.0), 1.0) * 0.4
