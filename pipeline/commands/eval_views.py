@@ -72,7 +72,7 @@ class EvalViews:
         methods = {
             "ours": ours,
             "warp": WarpGenerator(),
-            "warp_inpaint": InpaintGenerator(),
+            "warp_inpaint": InpaintGenerator(detail=False),
             "warp_smooth": SmoothGenerator(),
             "filling": FillingGenerator(ours.filling),
         }

@@ -16,6 +16,8 @@ from ... import assets
 from ...reconstruct.cameras import Cameras, cat_cameras
 from ..generators import Memory, ViewRequest
 from ..generators.blend import blend_generated
+from ..generators.detail import add_detail
+from ..generators.inpaint import background_source
 from ..latents.codec import CELL, Codec, codec_from_file, load_codec
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
 from .filling import Filling, fill, filling_from_file, load_filling
@@ -72,11 +74,21 @@ class DiffusionGenerator:
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
     ) -> Float[Tensor, "v h w 3"]:
-        """See ``ViewGenerator``; generates at about 128x128 pixels, enlarges, and keeps the memory's own pixels."""
+        """See ``ViewGenerator``; generates at about 128x128 pixels and enlarges.
+
+        The memory's own pixels are kept; what is generated gets the texture of what surrounds it.
+        """
         height, width = request.memory.color.shape[1:3]
         latents = self.sample_latents(request, on_progress=on_progress)
         generated = resize_images(self.codec.decode(latents), width, height)
-        return blend_generated(request.memory.color, known_pixels(request.memory), generated)
+        memory, known = request.memory, known_pixels(request.memory)
+        blended = blend_generated(memory.color, known, generated)
+        return torch.stack(
+            [
+                add_detail(view, color, background_source(depth, mask), ~mask)
+                for view, color, depth, mask in zip(blended, memory.color, memory.depth, known, strict=True)
+            ]
+        )
 
     def sample_latents(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None

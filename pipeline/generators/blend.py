@@ -45,13 +45,13 @@ def membrane(
     stacked = torch.cat([difference, weight[..., None]], dim=-1).permute(0, 3, 1, 2)
     maps = F.interpolate(stacked, small, mode="area")
     reach = REACH * max(small)
-    total = sum((0.1**i * _blur(maps, reach / 4 * 2**i) for i in range(3)), start=torch.zeros_like(maps))
-    near = _blur(maps[:, -1:], reach)
+    total = sum((0.1**i * blur(maps, reach / 4 * 2**i) for i in range(3)), start=torch.zeros_like(maps))
+    near = blur(maps[:, -1:], reach)
     smooth = total[:, :-1] / total[:, -1:].clamp(min=1e-6) * (2 * near).clamp(max=1)
     return F.interpolate(smooth, (height, width), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
 
 
-def _blur(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
+def blur(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
     """Gaussian blur; outside the picture its rim goes on."""
     radius = max(1, round(3 * sigma))
     x = torch.arange(-radius, radius + 1, dtype=maps.dtype)

@@ -17,6 +17,7 @@ from ...reconstruct.depth_completion import background_support
 from ...reconstruct.errors import InputError
 from ...reconstruct.windows import window_max
 from . import ViewRequest
+from .detail import add_detail
 
 KNOWN_COVERAGE = 0.5
 RADIUS_PX = 5.0
@@ -30,6 +31,10 @@ class InpaintGenerator:
     licences: tuple[str, ...] = ()
     group_size = 1
 
+    def __init__(self, *, detail: bool = True) -> None:
+        """With ``detail``, holes get the texture of what surrounds them; without it, the routine's answer alone."""
+        self.detail = detail
+
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
     ) -> Float[Tensor, "v h w 3"]:
@@ -41,8 +46,9 @@ class InpaintGenerator:
                 raise InputError(
                     "a camera sees nothing of the scene; the inpainting baseline cannot invent a view"
                 )
-            filled = fill_holes(color, _away_from_rims(background_support(depth, known), known))
-            views.append(torch.where(known[..., None], color, filled))
+            source = background_source(depth, known)
+            filled = torch.where(known[..., None], color, fill_holes(color, source))
+            views.append(add_detail(filled, color, source, ~known) if self.detail else filled)
             if on_progress:
                 on_progress(index + 1, len(memory.color))
         return torch.stack(views)
@@ -64,8 +70,12 @@ def fill_holes(color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"]) -> Fl
     return torch.from_numpy(filled.astype(np.float32) / 255).flip(-1)
 
 
-def _away_from_rims(source: Bool[Tensor, "h w"], known: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
-    """Leave out the last pixels before a hole: at silhouettes they mix foreground colour into the background."""
+def background_source(depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+    """Known pixels that may be continued into holes: background, and not the last pixels before a hole.
+
+    At silhouettes those mix foreground colour into the background.
+    """
+    source = background_support(depth, known)
     rim = window_max((~known).float(), 2) > 0
     inner = source & ~rim
     return inner if inner.any() else source

@@ -1,0 +1,85 @@
+"""Texture for filled holes: what a smooth filling lacks is taken from beside the hole, mirrored at its rim.
+
+The eye forgives a wall whose stains are invented, not one that turns to fog where the photo ends. Only fine detail is
+taken, relative to the brightness around it and limited, so that no object is seen twice and dark corners stay calm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from .blend import blur
+
+FINE = 0.008
+"""Standard deviation of the blur that tells detail from the rest, in lengths of the picture's long side."""
+REACHES = (0.07, 0.035, 0.018, 0.008)
+"""How far from the rim detail is taken, likewise; the next where the one before leads out of what is known."""
+LIMIT = 0.12
+"""Most that detail may add to or take from the brightness around it."""
+DARK = 0.08
+"""Brightness below which detail counts no more than at this one: it is noise."""
+
+
+def add_detail(
+    filled: Float[Tensor, "h w 3"],
+    color: Float[Tensor, "h w 3"],
+    source: Bool[Tensor, "h w"],
+    hidden: Bool[Tensor, "h w"],
+) -> Float[Tensor, "h w 3"]:
+    """A smoothly filled picture with the texture of what surrounds its holes.
+
+    Args:
+        filled: the picture.
+        color: known colours, read where ``source`` is.
+        source: where texture may be taken from.
+        hidden: where it is added; elsewhere ``filled`` is returned as it is.
+    """
+    if not source.any() or not hidden.any():
+        return filled
+    side = max(source.shape)
+    detail = _relative_detail(color, source, max(1.0, FINE * side))
+    away, rim = distance_transform_edt(~source.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
+    todo, out = hidden.numpy().copy(), filled.clone()
+    for reach in REACHES:
+        places, origins = _mirrored(source.numpy(), todo, away, rim, reach * side)
+        out[places] = filled[places] + detail[origins] * filled[places].mean(-1, keepdim=True)
+        todo[places] = False
+    return out.clamp(0, 1)
+
+
+def _relative_detail(
+    color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], sigma: float
+) -> Float[Tensor, "h w 3"]:
+    """What a blur takes away, in parts of the brightness; 0 outside the source."""
+    weight = source.to(color)[..., None]
+    maps = torch.cat([color * weight, weight], dim=-1).permute(2, 0, 1)[None]
+    blurred = blur(maps, sigma)[0].permute(1, 2, 0)
+    smooth = blurred[..., :3] / blurred[..., 3:].clamp(min=1e-4)
+    around = smooth.mean(-1, keepdim=True).clamp(min=DARK)
+    return ((color - smooth) / around).clamp(-LIMIT, LIMIT) * weight
+
+
+def _mirrored(
+    source: np.ndarray, hidden: np.ndarray, away: np.ndarray, rim: np.ndarray, reach: float
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Hidden pixels and their mirror images at the nearest source pixel, to and fro within the reach; (rows, columns).
+
+    Args:
+        source: bool [h, w].
+        hidden: bool [h, w].
+        away: [h, w], distance of each pixel from the nearest source pixel.
+        rim: [2, h, w], row and column of that pixel.
+        reach: in pixels.
+    """
+    places = np.nonzero(hidden)
+    distance, nearest = away[places], rim[:, *places]
+    inwards = (nearest - places) / np.maximum(distance, 1e-6)
+    depth = np.abs((distance + reach) % (2 * reach) - reach)
+    rows, columns = np.round(nearest + inwards * depth).astype(np.int64)
+    inside = (rows >= 0) & (columns >= 0) & (rows < source.shape[0]) & (columns < source.shape[1])
+    inside[inside] = source[rows[inside], columns[inside]]
+    return (places[0][inside], places[1][inside]), (rows[inside], columns[inside])
