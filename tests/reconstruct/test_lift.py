@@ -2,7 +2,7 @@ import torch
 
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.depth_completion import background_support, complete_depth
-from cosmorama.reconstruct.depth_edges import depth_edges, guide_depth, sharpen_depth
+from cosmorama.reconstruct.depth_edges import depth_edges, guide_depth, sharpen_depth, widen_foreground
 from cosmorama.reconstruct.gaussians import rotation_from_wxyz
 from cosmorama.reconstruct.lift import MAX_STRETCH, SIGMA_PX, lift
 from cosmorama.reconstruct.rasterize import rasterize
@@ -136,3 +136,15 @@ def test_inverse_depth_of_a_plane_goes_on_smoothly():
     known[20:28, 30:36] = False
     filled = complete_depth(depth, known, known)
     assert ((filled / depth)[~known].log().abs() < 0.03).all()
+
+
+def test_a_silhouette_s_mixed_pixels_go_with_the_foreground() -> None:
+    _, depth = box_before_wall()
+    wide = widen_foreground(depth, pixels=2)
+    y, x = torch.meshgrid(torch.arange(H), torch.arange(W), indexing="ij")
+    away = (20 - x).clamp(min=0) + (x - 43).clamp(min=0) + (14 - y).clamp(min=0) + (y - 33).clamp(min=0)
+    assert torch.equal(wide, torch.where(away <= 2, 1.0, 3.0))
+
+
+def test_slopes_have_no_foreground_to_widen() -> None:
+    assert torch.equal(widen_foreground(floor()), floor())
