@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ..reconstruct.cameras import Cameras
-from ..reconstruct.depth_edges import sharpen_depth, widen_foreground
+from ..reconstruct.depth_edges import widen_foreground
 from ..reconstruct.errors import InputError
 from ..reconstruct.files.atomic import atomic_folder
 from ..reconstruct.lift import lift
@@ -105,7 +105,7 @@ def make_scene(
         with reporter.stage("depth"):
             estimator = depth_estimator or load_depth_estimator(options.depth_model, device=options.device)
             estimate = estimator(photo.image, photo.focal_px)
-            depth = widen_foreground(sharpen_depth(estimate.depth_m, photo.image))
+            depth = widen_foreground(estimate.depth_m)
             watcher.depth(depth)
         with reporter.stage("splats"):
             surface = lift(photo.image, depth, photo.camera)

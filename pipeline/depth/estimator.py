@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...reconstruct.depth_edges import guide_depth
+from ...reconstruct.depth_edges import guide_depth, sharpen_depth
 from ...reconstruct.errors import InputError
 from ..dinov2 import dinov2_features
 from ..training.checkpoints import load_weights
@@ -70,7 +70,7 @@ class CosmoramaEstimator:
         depth = log_depth.exp() * normalised_focal(focal_px, width, height)
         depth = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
         depth = guide_depth(depth, photo, far=far)
-        depth = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
+        depth = sharpen_depth(torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M)), photo)
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))

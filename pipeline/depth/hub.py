@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...reconstruct.depth_edges import guide_depth
+from ...reconstruct.depth_edges import guide_depth, sharpen_depth
 from ...reconstruct.errors import InputError
 from ..dinov2 import MEAN, STD
 from . import FAR_DEPTH_M, DepthMap
@@ -43,7 +43,8 @@ class HubEstimator:
         depth = self._metres(answer, output, focal_px, width).to(image.device)
         far = depth >= FAR_DEPTH_M
         depth = guide_depth(depth, image, far=far).clamp(1e-3, FAR_DEPTH_M)
-        return DepthMap(torch.where(far, FAR_DEPTH_M, depth), torch.ones_like(depth), far)
+        depth = sharpen_depth(torch.where(far, FAR_DEPTH_M, depth), image)
+        return DepthMap(depth, torch.ones_like(depth), far)
 
     def _pixels(self, image: Tensor) -> Tensor:
         config = self.model.config

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...reconstruct.depth_completion import background_support
+from ...reconstruct.depth_completion import HIDER_REACH, background_support
 from ...reconstruct.errors import InputError
 from ...reconstruct.windows import window_max
 from . import ViewRequest
@@ -75,7 +75,7 @@ def background_source(depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"]) -
 
     At silhouettes those mix foreground colour into the background.
     """
-    source = background_support(depth, known)
+    source = background_support(depth, known, reach=HIDER_REACH)
     rim = window_max((~known).float(), 2) > 0
     inner = source & ~rim
     return inner if inner.any() else source
