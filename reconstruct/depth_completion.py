@@ -36,16 +36,16 @@ def background_support(
         known: the rest is holes.
         radius: how far around a hole sides are told apart, pixels.
         ratio: a pixel is on the near side if something around is this much further away.
-        reach: how far what hides a hole inside the picture is left out beyond that, along its surface, in lengths of
-            the long side. What fills a hole from the pixels around it needs about the hole's width
-            (``HIDER_REACH``), or it meets the far end of what hides it.
+        reach: how far what hides a hole inside the picture is left out, along its surface, in lengths of the long side.
+            What fills a hole from the pixels around it needs about the hole's width (``HIDER_REACH``), or it meets the
+            far end of what hides it.
     """
     behind = window_max(torch.where(known, depth, 0.0), radius)
     by_hole = window_max((~known).float(), radius) > 0
     near = known & by_hole & (behind > ratio * depth)
     hider = near & _is_step(depth, known, radius) & (window_max(_inner(~known).float(), radius) > 0)
     behind = torch.where(hider, behind, 0.0)
-    for _ in range(0, round(reach * max(depth.shape)), STRIDE):
+    for _ in range(radius, round(reach * max(depth.shape)), STRIDE):
         behind = window_max(behind, STRIDE)
         surface = window_max(torch.where(hider, depth, 0.0), STRIDE)
         hider = hider | (known & (behind > ratio * depth) & (depth < CONTINUES * surface))
