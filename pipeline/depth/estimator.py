@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...reconstruct.depth_edges import guide_depth, sharpen_depth
 from ...reconstruct.errors import InputError
 from ..dinov2 import dinov2_features
 from ..training.checkpoints import load_weights
@@ -18,6 +17,7 @@ from . import FAR_DEPTH_M, DepthMap
 from .augment import resize_photo
 from .features import photo_for_head
 from .head import DepthHead, HeadOutput, head_config, normalised_focal
+from .silhouettes import align_depth
 from .upsample import resize_map, upsample_depth
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
@@ -68,9 +68,7 @@ class CosmoramaEstimator:
         far = upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0
         far &= log_depth > NEAREST_SKY
         depth = log_depth.exp() * normalised_focal(focal_px, width, height)
-        depth = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
-        depth = guide_depth(depth, photo, far=far)
-        depth = sharpen_depth(torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M)), photo)
+        depth = align_depth(depth.clamp(1e-3, FAR_DEPTH_M), photo, far=far)
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...reconstruct.depth_edges import guide_depth, sharpen_depth
 from ...reconstruct.errors import InputError
 from ..dinov2 import MEAN, STD
 from . import FAR_DEPTH_M, DepthMap
+from .silhouettes import align_depth
 
 RELATIVE_RANGE_M = (1.0, 20.0)
 SIDE_PX = 518
@@ -42,8 +42,7 @@ class HubEstimator:
         answer = F.interpolate(answer, (height, width), mode="bicubic", align_corners=False)[0, 0]
         depth = self._metres(answer, output, focal_px, width).to(image.device)
         far = depth >= FAR_DEPTH_M
-        depth = guide_depth(depth, image, far=far).clamp(1e-3, FAR_DEPTH_M)
-        depth = sharpen_depth(torch.where(far, FAR_DEPTH_M, depth), image)
+        depth = align_depth(depth, image, far=far)
         return DepthMap(depth, torch.ones_like(depth), far)
 
     def _pixels(self, image: Tensor) -> Tensor:

@@ -1,8 +1,6 @@
 """From the head's resolution to the photo's, with depth edges where the photo's edges are.
 
-Away from depth edges: bilinear on log-depth. At them every pixel takes the depth of one side, never a mean of both: the
-weighted median of the coarse depths around it, weights falling with distance and with difference of colour (joint
-bilateral upsampling, Kopf et al. 2007, with the median of Ma et al. 2013 in place of the mean).
+Away from depth edges: bilinear on log-depth. At them every pixel takes the depth of one side, see ``weighted_median``.
 """
 
 from __future__ import annotations
@@ -12,17 +10,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from .weighted_median import Window, weighted_median
+
 EDGE_LOG_STEP = 0.05
 """Neighbouring coarse log-depths further apart than this are an edge."""
-COLOUR_SIGMA = 0.08
-SPACE_SIGMA = 1.0
-"""In coarse pixels."""
-RADIUS = 2
-"""Of the window, in coarse pixels."""
+COARSE = Window(radius=2, sigma=1.0)
 RAMP_WEIGHT = 0.02
 """Of coarse depths that are themselves half-way between near and far."""
-CHUNK = 1 << 17
-"""Pixels treated at once, which bounds the memory."""
 
 
 def upsample_depth(
@@ -41,13 +35,11 @@ def upsample_depth(
     smooth = resize_map(log_depth, size)
     coarse_edge, ramp = _edges_and_ramps(log_depth)
     edge = F.interpolate(coarse_edge[None, None].float(), size, mode="nearest")[0, 0] > 0
+    if not edge.any():
+        return smooth
     trust = torch.where(ramp, RAMP_WEIGHT, 1.0)
-    rows, columns = edge.nonzero(as_tuple=True)
-    result = smooth.clone()
-    for start in range(0, len(rows), CHUNK):
-        r, c = rows[start : start + CHUNK], columns[start : start + CHUNK]
-        result[r, c] = _weighted_median_at(r, c, log_depth, trust, coarse_photo, photo)
-    return result
+    smooth[edge] = weighted_median(edge, log_depth, coarse_photo, photo, COARSE, trust=trust)
+    return smooth
 
 
 def resize_map(values: Float[Tensor, "h w"], size: tuple[int, int] | torch.Size) -> Float[Tensor, "H W"]:
@@ -67,23 +59,3 @@ def _edges_and_ramps(log_depth: Float[Tensor, "h w"]) -> tuple[Bool[Tensor, "h w
         both = torch.minimum(before.abs(), after.abs()) > EDGE_LOG_STEP
         ramp.narrow(dim, 1, size).logical_or_(both & (before * after > 0))
     return F.max_pool2d(edge[None, None].float(), 3, 1, 1)[0, 0] > 0, ramp
-
-
-def _weighted_median_at(
-    rows: Tensor, columns: Tensor, log_depth: Tensor, trust: Tensor, coarse_photo: Tensor, photo: Tensor
-) -> Float[Tensor, "n"]:
-    h, w = log_depth.shape
-    y = (rows + 0.5) * (h / photo.shape[0]) - 0.5
-    x = (columns + 0.5) * (w / photo.shape[1]) - 0.5
-    offsets = torch.arange(-RADIUS, RADIUS + 1, device=rows.device)
-    dy, dx = (grid.reshape(-1) for grid in torch.meshgrid(offsets, offsets, indexing="ij"))
-    near_y = (y.round().long()[:, None] + dy).clamp(0, h - 1)
-    near_x = (x.round().long()[:, None] + dx).clamp(0, w - 1)
-    distance = (near_y - y[:, None]).square() + (near_x - x[:, None]).square()
-    colour = (coarse_photo[near_y, near_x] - photo[rows, columns][:, None]).square().sum(-1)
-    weight = torch.exp(-0.5 * distance / SPACE_SIGMA**2 - 0.5 * colour / COLOUR_SIGMA**2) + 1e-6
-    weight = weight * trust[near_y, near_x]
-    candidates, order = log_depth[near_y, near_x].sort(dim=1)
-    cumulative = weight.gather(1, order).cumsum(1)
-    middle = (cumulative < 0.5 * cumulative[:, -1:]).sum(1, keepdim=True)
-    return candidates.gather(1, middle)[:, 0]

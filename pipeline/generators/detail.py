@@ -1,4 +1,6 @@
-"""Texture for filled holes: what a smooth filling lacks is taken from beside the hole, mirrored at its rim.
+"""Texture for filled holes: what a smooth filling lacks is taken from beside the hole, shifted across its rim.
+
+Shifted, not mirrored: the grain of wood goes on in its direction, where mirroring makes chevrons.
 
 The eye forgives a wall whose stains are invented, not one that turns to fog where the photo ends. Only fine detail is
 taken, relative to the brightness around it and limited, so that no object is seen twice and dark corners stay calm.
@@ -45,7 +47,7 @@ def add_detail(
     away, rim = distance_transform_edt(~source.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     todo, out = hidden.numpy().copy(), filled.clone()
     for reach in REACHES:
-        places, origins = _mirrored(source.numpy(), todo, away, rim, reach * side)
+        places, origins = _beside(source.numpy(), todo, away, rim, reach * side)
         out[places] = filled[places] + detail[origins] * filled[places].mean(-1, keepdim=True)
         todo[places] = False
     return out.clamp(0, 1)
@@ -63,22 +65,22 @@ def _relative_detail(
     return ((color - smooth) / around).clamp(-LIMIT, LIMIT) * weight
 
 
-def _mirrored(
+def _beside(
     source: np.ndarray, hidden: np.ndarray, away: np.ndarray, rim: np.ndarray, reach: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Hidden pixels and their mirror images at the nearest source pixel, to and fro within the reach; (rows, columns).
+    """Hidden pixels and those on the other side of the nearest source pixel, again and again; (rows, columns).
 
     Args:
         source: bool [h, w].
         hidden: bool [h, w].
         away: [h, w], distance of each pixel from the nearest source pixel.
         rim: [2, h, w], row and column of that pixel.
-        reach: in pixels.
+        reach: how far beyond the rim the first pixel is taken, and after how many it begins again.
     """
     places = np.nonzero(hidden)
     distance, nearest = away[places], rim[:, *places]
     inwards = (nearest - places) / np.maximum(distance, 1e-6)
-    depth = np.abs((distance + reach) % (2 * reach) - reach)
+    depth = reach - distance % reach
     rows, columns = np.round(nearest + inwards * depth).astype(np.int64)
     inside = (rows >= 0) & (columns >= 0) & (rows < source.shape[0]) & (columns < source.shape[1])
     inside[inside] = source[rows[inside], columns[inside]]

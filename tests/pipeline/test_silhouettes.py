@@ -1,0 +1,52 @@
+"""Depth edges at the photo's edges, without stray pixels."""
+
+import torch
+
+from cosmorama.pipeline.depth import FAR_DEPTH_M
+from cosmorama.pipeline.depth.silhouettes import align_depth, settle_depth
+
+H, W = 40, 60
+GREEN, RED = torch.tensor([0.1, 0.7, 0.2]), torch.tensor([0.8, 0.1, 0.1])
+
+
+def _box() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Depth of a red box before a green wall, the photo, and where the box is."""
+    box = torch.zeros(H, W, dtype=torch.bool)
+    box[10:30, 20:40] = True
+    photo = torch.where(box[..., None], RED, GREEN)
+    return torch.where(box, 1.0, 3.0), photo, box
+
+
+def test_stray_pixels_beside_an_edge_go_with_their_kind() -> None:
+    depth, photo, _ = _box()
+    spoilt = depth.clone()
+    spoilt[12:28:4, 42] = 1.0
+    spoilt[12:28:4, 37] = 3.0
+    assert torch.equal(settle_depth(spoilt, photo), depth)
+
+
+def test_thin_things_of_their_own_colour_stay() -> None:
+    depth, photo, _ = _box()
+    depth[:10, 30], photo[:10, 30] = 1.0, RED  # a pole, a pixel wide
+    assert torch.equal(settle_depth(depth, photo), depth)
+
+
+def test_away_from_edges_nothing_changes() -> None:
+    depth = torch.linspace(2, 4, W).expand(H, W).contiguous()
+    assert torch.equal(settle_depth(depth, torch.rand(H, W, 3)), depth)
+
+
+def test_a_misplaced_silhouette_moves_to_the_photo_s_edge_and_the_sky_stays_far() -> None:
+    depth, photo, box = (v.repeat_interleave(4, 0).repeat_interleave(4, 1) for v in _box())
+    sky = torch.zeros_like(box)
+    sky[:16] = True
+    photo[sky] = torch.tensor([0.9, 0.9, 1.0])
+    misplaced = depth.roll(3, 1)
+    aligned = align_depth(misplaced, photo, far=sky)
+    assert (aligned[sky] == FAR_DEPTH_M).all()
+
+    def wrong(candidate: torch.Tensor) -> int:
+        return int(((candidate < 1.7) != box)[40:].sum())
+
+    assert wrong(misplaced) == 6 * 80
+    assert wrong(aligned) < 0.1 * 6 * 80
