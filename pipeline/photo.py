@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..reconstruct.cameras import Cameras, focal_px_from_fov, pinhole_intrinsics
 from ..reconstruct.errors import InputError
+from .scan_rim import without_rim
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Photo:
 def load_photo(path: Path | str, *, long_side: int | None = None, focal_px: float | None = None) -> Photo:
     """Read a photo (JPEG, PNG, WebP, HEIC, AVIF, TIFF, ...; 8 or 16 bit; grey, colour, alpha).
 
+    A scanner's dark rim is painted over, see ``without_rim``.
+
     Args:
         path: the file.
         long_side: shrink to this many pixels; smaller photos are enlarged to it. Default: as in the file.
@@ -74,7 +77,7 @@ def load_photo(path: Path | str, *, long_side: int | None = None, focal_px: floa
     try:
         exif = opened.getexif()
         upright = ImageOps.exif_transpose(_to_srgb(opened))
-        rgb = _float_rgb(upright)
+        rgb = without_rim(_float_rgb(upright))
     except InputError:
         raise
     except Exception as error:  # decoders raise anything from OSError to struct.error on broken files
