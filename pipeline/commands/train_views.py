@@ -47,6 +47,8 @@ class TrainViews:
     """Scenes per micro-batch and process; default by preset."""
     accumulate: int = 1
     """Micro-batches per step."""
+    text_share: float = 0.0
+    """Share of micro-batches that are single views from their sentence alone."""
     learning_rate: float | None = None
     """Default by preset."""
     stop_after: int | None = None
@@ -121,7 +123,7 @@ class TrainViews:
             network=network,
             objective=self.objective,
             weighting=self.weighting,
-            batch=replace(base.batch, scenes=self.scenes or base.batch.scenes),
+            batch=replace(base.batch, scenes=self.scenes or base.batch.scenes, text_share=self.text_share),
             loop=loop,
             repa=RepaConfig() if self.repa else None,
         )

@@ -17,12 +17,14 @@ class BatchConfig:
     """How batches are put together."""
 
     scenes: int = 4
-    """Scenes per micro-batch and process; of single photos as many times more as a scene has views."""
+    """Scenes per micro-batch and process; of single views and photos as many times more as a scene has views."""
     min_views: int = 3
     max_views: int = 8
     """Views per scene, the given ones included; drawn per micro-batch."""
     photo_share: float = 0.3
     """Share of micro-batches that are single photos to fill, if there are any."""
+    text_share: float = 0.0
+    """Share of micro-batches that are single views of scenes, from their sentence alone."""
     drop_given: float = 0.2
     """Share of samples without given views: memory only."""
     drop_memory: float = 0.1
@@ -59,12 +61,14 @@ def random_batch(shards: Shards, config: BatchConfig, generator: torch.Generator
     """A micro-batch; everything random comes from the generator."""
     photos = [shape for shape in shards.groups if shape[0] == 1]
     scenes = [shape for shape in shards.groups if shape[0] > 1]
-    use_photos = bool(photos) and (not scenes or _uniform(generator) < config.photo_share)
+    from_text = config.text_share > 0 and bool(scenes) and _uniform(generator) < config.text_share
+    use_photos = not from_text and bool(photos) and (not scenes or _uniform(generator) < config.photo_share)
     shape = _pick(photos if use_photos else scenes, shards, generator)
-    views = min(shape[0], _between(config.min_views, config.max_views, generator))
-    count = config.scenes * ((config.min_views + config.max_views) // 2) if use_photos else config.scenes
-    index = torch.randint(len(shards.groups[shape]), (count,), generator=generator).tolist()
-    samples = [_choose(sample, views, config, generator) for sample in shards.rows(shape, index)]
+    views = 1 if from_text else min(shape[0], _between(config.min_views, config.max_views, generator))
+    times_more = (config.min_views + config.max_views) // 2 if use_photos or from_text else 1
+    index = torch.randint(len(shards.groups[shape]), (times_more * config.scenes,), generator=generator)
+    choose = _choose_alone if from_text else _choose
+    samples = [choose(sample, views, config, generator) for sample in shards.rows(shape, index.tolist())]
     stacked = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
     latents, features = stacked.pop("latents"), stacked.pop("features", None)
     conditions = Conditions(**stacked)
@@ -86,18 +90,35 @@ def _choose(
 ) -> dict[str, Tensor]:
     """One variant and some views of a sample, with conditions dropped at random."""
     k = int(torch.randint(len(sample["given"]), (), generator=generator))
-    variant = {name: value[k] for name, value in sample.items() if name in _PER_VARIANT}
-    given = variant["given"].nonzero()[:, 0][: max(1, views - 1)]
-    others = (~variant["given"]).nonzero()[:, 0]
+    is_given = sample["given"][k]
+    given = is_given.nonzero()[:, 0][: max(1, views - 1)]
+    others = (~is_given).nonzero()[:, 0]
     others = others[torch.randperm(len(others), generator=generator)][: views - len(given)]
-    chosen = torch.cat([given, others])
+    out = _views(sample, k, torch.cat([given, others]))
+    out["kept"] = _kept(bool(is_given.any()), sample, config, generator)
+    return out
+
+
+def _choose_alone(
+    sample: dict[str, Tensor], views: int, config: BatchConfig, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Any views of a sample, with nothing kept but the sentence, and the rays and times."""
+    out = _views(sample, 0, torch.randperm(len(sample["latents"]), generator=generator)[:views])
+    out["given"] = torch.zeros_like(out["given"])
+    kept = _kept(False, sample, config, generator)
+    out["kept"] = kept & torch.tensor([name not in ("given", "memory") for name in CONDITION_NAMES])
+    return out
+
+
+def _views(sample: dict[str, Tensor], variant: int, chosen: Tensor) -> dict[str, Tensor]:
+    """What a variant of a sample says of the chosen views."""
+    out = {name: value[variant][chosen] for name, value in sample.items() if name in _PER_VARIANT}
+    out = {name: value if name == "given" else value.float() for name, value in out.items()}
     latents = sample["latents"][chosen].float()
-    out = {name: value[chosen].float() for name, value in variant.items() if name != "given"}
-    out |= {"latents": latents, "given": variant["given"][chosen], "times": sample["times"][chosen].float()}
-    out |= {"given_latents": latents, "text": sample["text"].float()}
+    out |= {"latents": latents, "given_latents": latents}
+    out |= {"times": sample["times"][chosen].float(), "text": sample["text"].float()}
     if "features" in sample:
         out["features"] = sample["features"][chosen].float()
-    out["kept"] = _kept(bool(variant["given"].any()), sample, config, generator)
     return out
 
 

@@ -234,6 +234,22 @@ def test_batches_follow_their_configuration(shards):
             assert not batch.conditions.has("given").any()
 
 
+def test_some_batches_are_single_views_from_their_sentence_alone(shards):
+    generator = torch.Generator().manual_seed(0)
+    config = BatchConfig(scenes=6, min_views=3, max_views=5, photo_share=0.0, text_share=0.5)
+    batches = [random_batch(shards, config, generator) for _ in range(40)]
+    alone = [batch for batch in batches if batch.latents.shape[1] == 1]
+    assert 0.3 < len(alone) / len(batches) < 0.7
+    for batch in alone:
+        assert len(batch.latents) == 4 * config.scenes
+        assert not batch.conditions.has("given").any()
+        assert not batch.conditions.has("memory").any()
+        assert not batch.conditions.given.any()
+        assert (batch.weights == 1).all()
+    kept = torch.cat([batch.conditions.has("text") for batch in alone]).float().mean()
+    assert kept.item() == pytest.approx(1 - config.drop_text, abs=0.1)
+
+
 def test_batches_are_reproducible(shards):
     a, b = (random_batch(shards, BatchConfig(), torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(a.latents, b.latents)
