@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..reconstruct.cameras import Cameras
-from ..reconstruct.depth_completion import HIDER_REACH, background_support, complete_depth
+from ..reconstruct.depth_completion import complete_depth
 from ..reconstruct.gaussians import Gaussians, cat_gaussians
+from ..reconstruct.hidden import support_behind
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.rasterize import rasterize
@@ -151,7 +152,8 @@ def missing_piece(
     missing = ~known | (alpha[0] < DENSE)
     if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
-    depth = complete_depth(depth, known, background_support(depth, known, reach=HIDER_REACH))
+    support = support_behind(depth, known, camera, photo_camera, photo_depth[None])
+    depth = complete_depth(depth, known, support)
     depth[missing] = _behind_photo(depth, missing, camera, photo_depth, photo_camera)
     return DepthPicture(picture, depth, camera, missing)
 

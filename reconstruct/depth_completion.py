@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.ndimage import binary_propagation
 from torch import Tensor
 from torch.nn import functional as F
 
-from .windows import window_max, window_min
-
-HIDER_REACH = 0.09
-"""About as wide as holes get before they are filled, in lengths of the long side."""
-STRIDE = 3
-"""Pixels at a time by which the near side of a hole is followed."""
-CONTINUES = 1.03
-"""Pixels a stride apart are one surface if the further is at most this much further away."""
+from .windows import window_max
 
 
 def background_support(
-    depth: Float[Tensor, "h w"],
-    known: Bool[Tensor, "h w"],
-    *,
-    radius: int = 12,
-    ratio: float = 1.12,
-    reach: float = 0.0,
+    depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"], *, radius: int = 12, ratio: float = 1.12
 ) -> Bool[Tensor, "h w"]:
     """Known pixels that a hole may be continued from.
 
@@ -36,40 +22,11 @@ def background_support(
         known: the rest is holes.
         radius: how far around a hole sides are told apart, pixels.
         ratio: a pixel is on the near side if something around is this much further away.
-        reach: how far what hides a hole inside the picture is left out, along its surface, in lengths of the long side.
-            What fills a hole from the pixels around it needs about the hole's width (``HIDER_REACH``), or it meets the
-            far end of what hides it.
     """
-    behind = window_max(torch.where(known, depth, 0.0), radius)
+    farthest = window_max(torch.where(known, depth, 0.0), radius)
     by_hole = window_max((~known).float(), radius) > 0
-    near = known & by_hole & (behind > ratio * depth)
-    hider = near & _is_step(depth, known, radius) & (window_max(_inner(~known).float(), radius) > 0)
-    behind = torch.where(hider, behind, 0.0)
-    for _ in range(radius, round(reach * max(depth.shape)), STRIDE):
-        behind = window_max(behind, STRIDE)
-        surface = window_max(torch.where(hider, depth, 0.0), STRIDE)
-        hider = hider | (known & (behind > ratio * depth) & (depth < CONTINUES * surface))
-        behind = torch.where(hider, behind, 0.0)
-    support = known & ~near & ~hider
+    support = known & ~(by_hole & (farthest > ratio * depth))
     return support if support.any() else known
-
-
-def _is_step(depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"], radius: int) -> Bool[Tensor, "h w"]:
-    """Pixels beside something further away that no slope leads to.
-
-    A slope's inverse depth changes three times as much over a window three times as wide; a step's does not.
-    """
-    inverse = torch.where(known, 1.0 / depth.clamp_min(1e-9), torch.inf)
-    return inverse - window_min(inverse, radius) > 0.52 * (inverse - window_min(inverse, 3 * radius))
-
-
-def _inner(holes: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
-    """Holes that do not reach the picture's border: what a step to the side uncovers, not what no one has seen."""
-    mask = holes.numpy(force=True)
-    outer = np.ones_like(mask)
-    outer[1:-1, 1:-1] = False
-    outer = np.asarray(binary_propagation(outer & mask, mask=mask), bool)
-    return torch.from_numpy(mask & ~outer).to(holes.device)
 
 
 def complete_depth(

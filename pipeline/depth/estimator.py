@@ -18,6 +18,7 @@ from .augment import resize_photo
 from .features import photo_for_head
 from .head import DepthHead, HeadOutput, head_config, normalised_focal
 from .silhouettes import align_depth
+from .sky import without_islands
 from .upsample import resize_map, upsample_depth
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
@@ -68,7 +69,8 @@ class CosmoramaEstimator:
         far = upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0
         far &= log_depth > NEAREST_SKY
         depth = log_depth.exp() * normalised_focal(focal_px, width, height)
-        depth = align_depth(depth.clamp(1e-3, FAR_DEPTH_M), photo, far=far)
+        depth, far = without_islands(depth.clamp(1e-3, FAR_DEPTH_M), far)
+        depth = align_depth(depth, photo, far=far)
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))

@@ -85,8 +85,8 @@ class DiffusionGenerator:
         blended = blend_generated(memory.color, known, generated)
         return torch.stack(
             [
-                add_detail(view, color, background_source(depth, mask), ~mask)
-                for view, color, depth, mask in zip(blended, memory.color, memory.depth, known, strict=True)
+                add_detail(view, color, background_source(request, index, mask), ~mask)
+                for index, (view, color, mask) in enumerate(zip(blended, memory.color, known, strict=True))
             ]
         )
 

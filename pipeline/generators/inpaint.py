@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...reconstruct.depth_completion import HIDER_REACH, background_support
 from ...reconstruct.errors import InputError
+from ...reconstruct.hidden import support_behind
 from ...reconstruct.windows import window_max
 from . import ViewRequest
 from .detail import add_detail
@@ -46,7 +46,7 @@ class InpaintGenerator:
                 raise InputError(
                     "a camera sees nothing of the scene; the inpainting baseline cannot invent a view"
                 )
-            source = background_source(depth, known)
+            source = background_source(request, index, known)
             filled = torch.where(known[..., None], color, fill_holes(color, source))
             views.append(add_detail(filled, color, source, ~known) if self.detail else filled)
             if on_progress:
@@ -70,12 +70,23 @@ def fill_holes(color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"]) -> Fl
     return torch.from_numpy(filled.astype(np.float32) / 255).flip(-1)
 
 
-def background_source(depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+def background_source(request: ViewRequest, view: int, known: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
     """Known pixels that may be continued into holes: background, and not the last pixels before a hole.
 
     At silhouettes those mix foreground colour into the background.
+
+    Args:
+        request: its memory, cameras and photos are read.
+        view: which of its views.
+        known: of that view; the rest is holes.
     """
-    source = background_support(depth, known, reach=HIDER_REACH)
+    source = support_behind(
+        request.memory.depth[view],
+        known,
+        request.cameras[[view]],
+        request.photo_cameras,
+        request.photo_depths,
+    )
     rim = window_max((~known).float(), 2) > 0
     inner = source & ~rim
     return inner if inner.any() else source

@@ -4,6 +4,7 @@ import torch
 
 from cosmorama.pipeline.depth import FAR_DEPTH_M
 from cosmorama.pipeline.depth.silhouettes import align_depth, settle_depth
+from cosmorama.pipeline.depth.sky import without_islands
 
 H, W = 40, 60
 GREEN, RED = torch.tensor([0.1, 0.7, 0.2]), torch.tensor([0.8, 0.1, 0.1])
@@ -50,3 +51,21 @@ def test_a_misplaced_silhouette_moves_to_the_photo_s_edge_and_the_sky_stays_far(
 
     assert wrong(misplaced) == 6 * 80
     assert wrong(aligned) < 0.1 * 6 * 80
+
+
+def test_a_small_piece_of_sky_inside_a_thing_gets_the_thing_s_depth() -> None:
+    depth, _, box = _box()
+    sky = torch.zeros_like(box)
+    sky[:6] = True
+    sky[15:18, 30:33] = True
+    spoilt = torch.where(sky, FAR_DEPTH_M, depth)
+    mended, far = without_islands(spoilt, sky)
+    assert far[:6].all()
+    assert not far[6:].any()
+    assert torch.allclose(mended[15:18, 30:33], torch.tensor(1.0))
+    assert torch.equal(mended[far], spoilt[far])
+
+
+def test_a_picture_of_nothing_but_sky_stays_sky() -> None:
+    depth, sky = torch.full((H, W), FAR_DEPTH_M), torch.ones(H, W, dtype=torch.bool)
+    assert without_islands(depth, sky)[1].all()

@@ -130,26 +130,6 @@ def test_holes_are_filled_from_behind():
     assert torch.equal(filled[known], depth[known])
 
 
-def test_a_wide_hole_is_not_continued_from_the_far_end_of_what_hides_it():
-    _, depth = box_before_wall()
-    known = torch.ones(H, W, dtype=torch.bool)
-    known[14:34, 44:56] = False
-    beside = background_support(depth, known, radius=4)
-    assert beside[20:28, 20:44].all()  # the wall is too far from here to tell sides apart
-    behind = background_support(depth, known, radius=4, reach=0.4)
-    assert not behind[14:34, 20:44].any()
-    assert torch.equal(behind[depth == 3.0], beside[depth == 3.0])
-
-
-def test_what_no_one_has_seen_is_continued_from_the_floor_beside_it():
-    depth = floor()[20:]
-    known = torch.ones_like(depth, dtype=torch.bool)
-    known[:, :10] = False  # beyond the photo's edge, not behind anything
-    assert torch.equal(
-        background_support(depth, known, radius=4, reach=0.4), background_support(depth, known, radius=4)
-    )
-
-
 def test_inverse_depth_of_a_plane_goes_on_smoothly():
     depth = floor()
     known = torch.ones(H, W, dtype=torch.bool)

@@ -1,0 +1,103 @@
+"""What hides the holes in a picture of a scene from the photos that the scene is made of, and what may lie behind it.
+
+A step to the side of the photo's camera uncovers holes beside things. The photo knows what stood before each of them;
+that thing's surface is the last thing to fill the hole with, however wide the hole is.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .cameras import Cameras
+from .depth_completion import background_support, complete_depth
+from .windows import window_max
+
+BEFORE = 1.05
+"""What a photo shows stands before a point if it is this much nearer."""
+SAME = 1.1
+"""Known pixels beside a hole are what hides it if they are no further away than this times its depth."""
+BESIDE_PX = 4
+REACH = 0.15
+"""How far from a hole what hides it is left out, along its surface, in lengths of the long side: what fills a hole from
+the pixels around it would meet its far end."""
+STRIDE_PX = 3
+CONTINUES = 1.03
+"""Pixels a stride apart are one surface if the further is at most this much further away."""
+
+
+def support_behind(
+    depth: Float[Tensor, "h w"],
+    known: Bool[Tensor, "h w"],
+    camera: Cameras,
+    photos: Cameras,
+    photo_depths: Float[Tensor, "g hp wp"] | None,
+) -> Bool[Tensor, "h w"]:
+    """Known pixels that holes may be continued from: ``background_support`` without the surfaces that hide them.
+
+    Args:
+        depth: z depth as the camera sees it, > 0 where known.
+        known: the rest is holes.
+        camera: a batch of one.
+        photos: the photos' cameras.
+        photo_depths: of the photos; None where they are not known, which leaves nothing more out.
+    """
+    support = background_support(depth, known)
+    if photo_depths is None or known.all() or not known.any():
+        return support
+    for _ in range(2):  # the first answer for what lies behind may be too near because of what stands before
+        behind = complete_depth(depth, known, support)
+        hider = hider_depth(behind, ~known, camera, photos, photo_depths)
+        better = support & ~_hiding_surface(depth, known, hider)
+        if not better.any():
+            break
+        support = better
+    return support
+
+
+def hider_depth(
+    behind: Float[Tensor, "h w"],
+    holes: Bool[Tensor, "h w"],
+    camera: Cameras,
+    photos: Cameras,
+    photo_depths: Float[Tensor, "g hp wp"],
+) -> Float[Tensor, "h w"]:
+    """Depth, as the camera sees it, of what stands in a photo before each hole; inf where there is nothing.
+
+    Holes beyond the photos' edges are hidden by nothing.
+
+    Args:
+        behind: depth at which the holes' surfaces are supposed.
+        holes: where to ask.
+        camera: a batch of one.
+        photos: the photos' cameras.
+        photo_depths: of the photos.
+    """
+    origins, directions = (rays[0][holes] for rays in camera.rays())
+    points = origins + behind[holes][:, None] * directions
+    nearest = torch.full_like(behind, torch.inf)
+    for photo, shown in zip(photos, photo_depths, strict=True):
+        pixels, z = photo.project(points[None])
+        x, y = pixels[0].nan_to_num(-1.0).clamp(-1, 1e6).floor().long().unbind(-1)
+        inside = (z[0] > 0) & (x >= 0) & (x < photo.width) & (y >= 0) & (y < photo.height)
+        row, column = y.clamp(0, photo.height - 1), x.clamp(0, photo.width - 1)
+        before = shown[row, column]
+        origin, direction = (rays[0][row, column] for rays in photo.rays())
+        _, seen = camera.project((origin + before[:, None] * direction)[None])
+        hides = inside & (BEFORE * before < z[0]) & (seen[0] > 0)
+        nearest[holes] = torch.where(hides, torch.minimum(seen[0], nearest[holes]), nearest[holes])
+    return nearest
+
+
+def _hiding_surface(
+    depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"], hider: Float[Tensor, "h w"]
+) -> Bool[Tensor, "h w"]:
+    """Known pixels on the surfaces that hide the holes beside them, followed for ``REACH``."""
+    reach = window_max(torch.where(hider.isfinite(), hider, 0.0), BESIDE_PX)
+    surface = known & (depth < SAME * reach)
+    for _ in range(0, round(REACH * max(depth.shape)), STRIDE_PX):
+        reach = window_max(torch.where(surface, reach, 0.0), STRIDE_PX)
+        around = window_max(torch.where(surface, depth, 0.0), STRIDE_PX)
+        surface = surface | (known & (depth < CONTINUES * around) & (depth < SAME * reach))
+    return surface

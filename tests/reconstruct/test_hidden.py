@@ -1,0 +1,59 @@
+"""What hides holes from the photo, and what they may be continued from."""
+
+import torch
+
+from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
+from cosmorama.reconstruct.depth_completion import background_support, complete_depth
+from cosmorama.reconstruct.hidden import hider_depth, support_behind
+
+W, H, FOCAL = 96, 64, 80.0
+WALL, BOX = 4.0, 1.0
+PHOTO = Cameras(torch.eye(4)[None], pinhole_intrinsics(FOCAL, W, H)[None], W, H)
+
+
+def _seen_from(step: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Cameras]:
+    """Photo's depth, depth and known pixels from a step to the right, and the camera there; a box before a wall."""
+    photo_depth = torch.full((H, W), WALL)
+    photo_depth[16:48, 30:70] = BOX
+    shift_box, shift_wall = round(FOCAL * step / BOX), round(FOCAL * step / WALL)
+    depth, known = torch.full((H, W), WALL), torch.ones(H, W, dtype=torch.bool)
+    known[16:48, 30 - shift_wall : 70 - shift_wall] = False  # the wall that the photo does not show
+    known[:, W - shift_wall :] = False  # what lies beyond the photo's edge
+    depth[16:48, 30 - shift_box : 70 - shift_box] = BOX
+    known[16:48, 30 - shift_box : 70 - shift_box] = True
+    pose = torch.eye(4)[None].clone()
+    pose[:, 0, 3] = step
+    return photo_depth, depth, known, Cameras(pose, PHOTO.intrinsics, W, H)
+
+
+def test_the_photo_tells_what_hides_a_hole_and_what_lies_beyond_its_edge() -> None:
+    photo_depth, _, known, camera = _seen_from(0.3)
+    wall = torch.full((H, W), WALL)
+    hider = hider_depth(wall, ~known, camera, PHOTO, photo_depth[None])
+    hole = ~known
+    hole[:, W - 6 :] = False
+    assert hole.sum() == 32 * 18
+    assert torch.allclose(hider[hole], torch.tensor(BOX))
+    assert hider[known].isinf().all()
+    assert hider[:, W - 6 :].isinf().all()
+
+
+def test_a_hole_wider_than_any_window_is_continued_from_the_wall_only() -> None:
+    photo_depth, depth, known, camera = _seen_from(0.3)
+    nearby = background_support(depth, known, radius=4)
+    support = support_behind(depth, known, camera, PHOTO, photo_depth[None])
+    box = known & (depth == BOX)
+    assert nearby[box].float().mean() > 0.5
+    by_hole = box & (torch.arange(W) >= 30 - 24 + 34)
+    assert not support[by_hole].any()
+    assert support[known & (depth == WALL)].float().mean() > 0.99
+    hole = ~known
+    hole[:, W - 6 :] = False
+    before, after = (complete_depth(depth, known, s)[hole].median() for s in (nearby, support))
+    assert before < 0.6 * WALL
+    assert after > 0.8 * WALL
+
+
+def test_without_the_photo_s_depth_nothing_more_is_left_out() -> None:
+    _, depth, known, camera = _seen_from(0.3)
+    assert torch.equal(support_behind(depth, known, camera, PHOTO, None), background_support(depth, known))
