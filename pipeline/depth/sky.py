@@ -10,8 +10,8 @@ from torch import Tensor
 from ...reconstruct.depth_completion import complete_depth
 
 SMALLEST = 0.005
-"""Of the picture. A gap between leaves may be painted at the leaves' depth; a tower's bright side left in the sky is torn
-out of the tower."""
+"""Of the picture. A gap between leaves may be painted at the leaves' depth; a tower's bright side left in the sky is
+torn out of the tower."""
 
 
 def without_islands(
