@@ -19,7 +19,7 @@ BEFORE = 1.05
 SAME = 1.1
 """Known pixels beside a hole are what hides it if they are no further away than this times its depth."""
 BESIDE_PX = 4
-REACH = 0.15
+REACH = 0.09
 """How far from a hole what hides it is left out, along its surface, in lengths of the long side: what fills a hole from
 the pixels around it would meet its far end."""
 STRIDE_PX = 3

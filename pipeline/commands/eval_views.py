@@ -72,7 +72,7 @@ class EvalViews:
         methods = {
             "ours": ours,
             "warp": WarpGenerator(),
-            "warp_inpaint": InpaintGenerator(detail=False),
+            "warp_inpaint": InpaintGenerator(plain=True),
             "warp_smooth": SmoothGenerator(),
             "filling": FillingGenerator(ours.filling),
         }

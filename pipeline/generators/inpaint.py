@@ -7,6 +7,7 @@ It invents nothing: holes are continued smoothly from the background around them
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,14 +32,20 @@ class InpaintGenerator:
     licences: tuple[str, ...] = ()
     group_size = 1
 
-    def __init__(self, *, detail: bool = True) -> None:
-        """With ``detail``, holes get the texture of what surrounds them; without it, the routine's answer alone."""
-        self.detail = detail
+    def __init__(self, *, plain: bool = False) -> None:
+        """``plain``: the routine's answer alone, from all background around, as a baseline to be measured against.
+
+        Otherwise what the photo knows to hide a hole lends it no colours, and holes get the texture of what surrounds
+        them.
+        """
+        self.plain = plain
 
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
     ) -> Float[Tensor, "v h w 3"]:
         """See ``ViewGenerator``."""
+        if self.plain:
+            request = replace(request, photo_depths=None)
         memory, views = request.memory, []
         for index, (color, depth, coverage) in enumerate(zip(memory.color, memory.depth, memory.coverage)):
             known = (coverage > KNOWN_COVERAGE) & (depth > 0)
@@ -48,7 +55,7 @@ class InpaintGenerator:
                 )
             source = background_source(request, index, known)
             filled = torch.where(known[..., None], color, fill_holes(color, source))
-            views.append(add_detail(filled, color, source, ~known) if self.detail else filled)
+            views.append(filled if self.plain else add_detail(filled, color, source, ~known))
             if on_progress:
                 on_progress(index + 1, len(memory.color))
         return torch.stack(views)

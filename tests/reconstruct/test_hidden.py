@@ -2,6 +2,7 @@
 
 import torch
 
+from cosmorama.reconstruct import hidden
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.depth_completion import background_support, complete_depth
 from cosmorama.reconstruct.hidden import hider_depth, support_behind
@@ -38,20 +39,19 @@ def test_the_photo_tells_what_hides_a_hole_and_what_lies_beyond_its_edge() -> No
     assert hider[:, W - 6 :].isinf().all()
 
 
-def test_a_hole_wider_than_any_window_is_continued_from_the_wall_only() -> None:
-    photo_depth, depth, known, camera = _seen_from(0.3)
+def test_holes_are_continued_from_the_wall_and_not_from_what_hides_them(monkeypatch) -> None:
+    photo_depth, depth, known, camera = _seen_from(0.1)
     nearby = background_support(depth, known, radius=4)
     support = support_behind(depth, known, camera, PHOTO, photo_depth[None])
-    box = known & (depth == BOX)
-    assert nearby[box].float().mean() > 0.5
-    by_hole = box & (torch.arange(W) >= 30 - 24 + 34)
-    assert not support[by_hole].any()
-    assert support[known & (depth == WALL)].float().mean() > 0.99
-    hole = ~known
-    hole[:, W - 6 :] = False
-    before, after = (complete_depth(depth, known, s)[hole].median() for s in (nearby, support))
-    assert before < 0.6 * WALL
-    assert after > 0.8 * WALL
+    beside = known & (depth == BOX)
+    beside[:, : 62 - 6] = False  # the box ends at column 62
+    assert nearby[beside].float().mean() > 0.5
+    assert not support[beside].any()
+    assert support[known & (depth == WALL)].all()
+    monkeypatch.setattr(hidden, "REACH", 0.5)
+    whole = support_behind(depth, known, camera, PHOTO, photo_depth[None])
+    assert not whole[depth == BOX].any()
+    assert torch.allclose(complete_depth(depth, known, whole)[~known], torch.tensor(WALL))
 
 
 def test_without_the_photo_s_depth_nothing_more_is_left_out() -> None:
