@@ -68,20 +68,26 @@ def _relative_detail(
 def _beside(
     source: np.ndarray, hidden: np.ndarray, away: np.ndarray, rim: np.ndarray, reach: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Hidden pixels and those on the other side of the nearest source pixel, again and again; (rows, columns).
+    """Hidden pixels and those that lie some reaches away, across the rim; (rows, columns).
+
+    In one of eight directions, so that whole pieces are shifted: beyond a corner of the rim, where all pixels have the
+    same nearest one, a direction of their own would wind the texture into rings.
 
     Args:
         source: bool [h, w].
         hidden: bool [h, w].
         away: [h, w], distance of each pixel from the nearest source pixel.
         rim: [2, h, w], row and column of that pixel.
-        reach: how far beyond the rim the first pixel is taken, and after how many it begins again.
+        reach: step of the shift, in pixels.
     """
     places = np.nonzero(hidden)
     distance, nearest = away[places], rim[:, *places]
-    inwards = (nearest - places) / np.maximum(distance, 1e-6)
-    depth = reach - distance % reach
-    rows, columns = np.round(nearest + inwards * depth).astype(np.int64)
+    towards = nearest - places
+    eighth = np.round(np.arctan2(towards[0], towards[1]) / (np.pi / 4)) * (np.pi / 4)
+    times = np.floor(distance / (np.cos(np.pi / 8) * reach)) + 1
+    rows, columns = np.round(places + times * reach * np.stack([np.sin(eighth), np.cos(eighth)])).astype(
+        np.int64
+    )
     inside = (rows >= 0) & (columns >= 0) & (rows < source.shape[0]) & (columns < source.shape[1])
     inside[inside] = source[rows[inside], columns[inside]]
     return (places[0][inside], places[1][inside]), (rows[inside], columns[inside])
