@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 COLOUR_SIGMA = 0.08
-CHUNK = 1 << 17
+CHUNK = 1 << 15
 """Pixels treated at once, which bounds the memory."""
 
 
