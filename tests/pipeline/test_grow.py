@@ -131,3 +131,21 @@ def test_pictures_of_a_group_agree_where_they_overlap():
     assert new.any()
     difference = (growth.images[0] - growth.images[1])[new].abs().mean()
     assert difference < 0.08
+
+
+def test_what_hides_a_wide_hole_lends_it_no_colour():
+    width, height = 192, 128
+    camera = Cameras(torch.eye(4)[None], pinhole_intrinsics(160.0, width, height)[None], width, height)
+    depth, image = torch.full((height, width), 4.0), torch.zeros(height, width, 3)
+    image[..., 2] = 0.8
+    depth[32:96, 60:140], image[32:96, 60:140] = 1.0, torch.tensor([0.9, 0.1, 0.1])
+    pose = camera.world_from_cam.clone()
+    pose[:, 0, 3] = 0.2
+    moved = Cameras(pose, camera.intrinsics, width, height)
+    memory, _ = show(lift(image, depth, camera), moved)
+    request = ViewRequest(moved, memory, image[None], camera, 0, photo_depths=depth[None])
+    hole = (memory.coverage[0] < 0.05) & (torch.arange(width) < 150)
+    assert hole.sum() > 64 * 15
+    red, plain = (InpaintGenerator(plain=p)(request)[0][hole][:, 0].mean() for p in (False, True))
+    assert plain > 0.1
+    assert red < 0.3 * plain
