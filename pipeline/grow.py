@@ -21,6 +21,7 @@ from ..reconstruct.hidden import support_behind
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.rasterize import rasterize
+from ..reconstruct.windows import window_max
 from .generators import Memory, ViewGenerator, ViewRequest
 from .generators.blend import blend_generated
 
@@ -28,6 +29,8 @@ COVERED = 0.5
 """Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
 DENSE = 0.75
 """Pixels of a surface that are covered less than this get a splat of their own."""
+OVERLAP = 2
+"""Pixels by which pieces of known depth reach over the rim of a hole, so that no crack is left between views."""
 BEHIND = 1.02
 """Generated splats that the photo can see must lie at least this much further away than what it shows."""
 
@@ -78,6 +81,7 @@ def grow(
     *,
     seed: int,
     text: str | None = None,
+    depth_of: Callable[[Cameras], Float[Tensor, "v h w"]] | None = None,
     on_view: Callable[[int, Gaussians, Cameras, Tensor], bool] | None = None,
 ) -> Growth:
     """Generate views for the cameras, group by group, and fold each group into the scene.
@@ -91,6 +95,7 @@ def grow(
         generator: makes the pictures.
         seed: for the generator; group i gets ``seed + i``.
         text: a description, for generators that take one.
+        depth_of: z depth of what cameras see, where somebody knows it; default completed from what surrounds a hole.
         on_view: called with views done, the scene so far, and the camera and picture of the newest view; if it returns
             True, growing stops there.
     """
@@ -105,10 +110,14 @@ def grow(
         pictures = generator(request)
         for index, camera in enumerate(group):
             shown = (memory, alpha) if index == 0 else show(gaussians, camera)
-            if index:
+            if index and depth_of is None:
                 pictures[index] = _agreeing(shown[0], pictures[index])
             picture = pictures[index]
-            piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera)
+            if depth_of is None:
+                piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera)
+            else:
+                missing = window_max(uncovered(*shown).float(), OVERLAP) > 0
+                piece = DepthPicture(picture, depth_of(camera)[0], camera, missing)
             gaussians = cat_gaussians([gaussians, lift(picture, piece.depth, camera, mask=piece.mask)])
             pieces.append(piece)
             stop = on_view is not None and on_view(len(pieces), gaussians, camera, picture)
@@ -148,14 +157,23 @@ def missing_piece(
         photo_camera: a batch of one.
     """
     depth = memory.depth[0]
-    known = (memory.coverage[0] > COVERED) & (depth > 0)
-    missing = ~known | (alpha[0] < DENSE)
+    known = _known(memory)
+    missing = uncovered(memory, alpha)
     if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
     support = support_behind(depth, known, camera, photo_camera, photo_depth[None])
     depth = complete_depth(depth, known, support)
     depth[missing] = _behind_photo(depth, missing, camera, photo_depth, photo_camera)
     return DepthPicture(picture, depth, camera, missing)
+
+
+def uncovered(memory: Memory, alpha: Float[Tensor, "v h w"]) -> Bool[Tensor, "h w"]:
+    """Pixels of the first view that need splats; arguments as those of ``missing_piece``."""
+    return ~_known(memory) | (alpha[0] < DENSE)
+
+
+def _known(memory: Memory) -> Bool[Tensor, "h w"]:
+    return (memory.coverage[0] > COVERED) & (memory.depth[0] > 0)
 
 
 def _behind_photo(

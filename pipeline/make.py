@@ -5,7 +5,7 @@ photo -> depth -> splats -> views of what was hidden, folded in -> refined on al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
 from .generators.choose import load_generator
 from .grow import grow
-from .imagine import imagine_photo
+from .imagine import Imagined, imagine_photo, imagine_place
 from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
 from .progress import Reporter, peak_memory_mb
@@ -44,7 +44,8 @@ class MakeOptions:
     depth_model: str = "cosmorama"
     text: str | None = None
     generator: str | None = None
-    """See ``load_generator``; None is ``DEFAULT_GENERATOR``, or ``TEXT_GENERATOR`` where there is no photo."""
+    """See ``load_generator``; None is ``DEFAULT_GENERATOR``. Where there is no photo, None and ``world`` are a place of
+    the synthetic world, see ``imagine_place``."""
     perceptual: float = 0.0
     """Weight of a perceptual loss on generated views, see ``dinov2_distance``; 0 leaves it out."""
     generated_weights: tuple[float, float] = (0.5, 0.25)
@@ -97,26 +98,32 @@ def make_scene(
     options, watcher = options or MakeOptions(), watcher or Nobody()
     reporter = reporter or Reporter(quiet=True)
     preset = named_preset(options.preset)
-    generator = generator or load_generator(_generator_name(inputs, options), device=options.device)
     with atomic_folder(out, overwrite=overwrite) as folder:
         with reporter.stage("photo"):
-            photo, source = _start(inputs, options, preset, generator)
+            if inputs:
+                source = _only_photo(inputs)
+                photo = load_photo(source, long_side=preset.long_side, focal_px=options.focal_px)
+                start = Imagined(photo, generator or _generator(options, DEFAULT_GENERATOR))
+            else:
+                start, source = _imagined(options, preset, generator, reporter), None
+            photo, generator = start.photo, start.generator
             watcher.photo(photo.image, images_from_cameras(photo.camera, image=source)[0])
         with reporter.stage("depth"):
-            estimator = depth_estimator or load_depth_estimator(options.depth_model, device=options.device)
+            estimator = start.depth_estimator or depth_estimator
+            estimator = estimator or load_depth_estimator(options.depth_model, device=options.device)
             estimate = estimator(photo.image, photo.focal_px)
-            depth = widen_foreground(estimate.depth_m)
+            depth = estimate.depth_m if start.depth_of else widen_foreground(estimate.depth_m)
             watcher.depth(depth)
         with reporter.stage("splats"):
             surface = lift(photo.image, depth, photo.camera)
             watcher.update(surface)
         reach = reach_of(depth, far=estimate.far)
-        clip_cameras, cameras = plan_cameras(photo, reach, options.trajectory, preset)
+        clip_cameras, cameras = plan_cameras(photo, reach, options.trajectory, preset, start.is_free)
         with reporter.stage("views") as advance:
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
             growth = grow(
                 surface, photo.image, depth, photo.camera, cameras, generator,
-                seed=options.seed, text=options.text, on_view=writer.add,
+                seed=options.seed, text=options.text, depth_of=start.depth_of, on_view=writer.add,
             )  # fmt: skip
         with reporter.stage("refine") as advance:
             gaussians = refine(
@@ -164,24 +171,33 @@ def default_folder(photo: Path) -> Path:
 
 
 DEFAULT_GENERATOR, TEXT_GENERATOR = "inpaint", "views"
-"""With a photo, and from text alone."""
+"""With a photo; from text alone where the synthetic world is not to be had."""
 
 
-def _generator_name(inputs: Sequence[Path], options: MakeOptions) -> str:
-    return options.generator or (DEFAULT_GENERATOR if inputs else TEXT_GENERATOR)
+def _generator(options: MakeOptions, default: str) -> ViewGenerator:
+    return load_generator(options.generator or default, device=options.device)
 
 
-def _start(
-    inputs: Sequence[Path], options: MakeOptions, preset: Preset, generator: ViewGenerator
-) -> tuple[Photo, Path | None]:
-    """The picture that the scene starts from, and its file if it is a photo."""
-    if not inputs and options.text:
-        photo = imagine_photo(
-            options.text, generator, long_side=preset.long_side, focal_px=options.focal_px, seed=options.seed
-        )
-        return photo, None
-    path = _only_photo(inputs)
-    return load_photo(path, long_side=preset.long_side, focal_px=options.focal_px), path
+def _imagined(
+    options: MakeOptions, preset: Preset, generator: ViewGenerator | None, reporter: Reporter
+) -> Imagined:
+    """What a scene from a sentence starts from."""
+    if not options.text:
+        raise InputError("no photo was given, and no text")
+    size = {"long_side": preset.long_side, "focal_px": options.focal_px, "seed": options.seed}
+    if generator is None and options.generator in (None, "world"):
+        try:
+            place = imagine_place(options.text, **size)
+        except InputError as error:
+            if options.generator == "world":
+                raise
+            reporter.note(
+                f"no place can be built here ({error}); the small diffusion model draws a blur instead"
+            )
+        else:
+            reporter.note(place.remark)
+            return place
+    return imagine_photo(options.text, generator or _generator(options, TEXT_GENERATOR), **size)
 
 
 def _described(source: Path | None, options: MakeOptions, photo: Photo) -> dict[str, object]:
@@ -199,14 +215,29 @@ def _only_photo(inputs: Sequence[Path]) -> Path:
     return inputs[0]
 
 
-def plan_cameras(photo: Photo, reach: Reach, trajectory: str, preset: Preset) -> tuple[Cameras, Cameras]:
+KNOWN_EXTENTS = (2.0, 1.6, 1.3, 1.0, 0.7, 0.4)
+"""Of paths through a place that is known; the first whose cameras are all free."""
+
+
+def plan_cameras(
+    photo: Photo,
+    reach: Reach,
+    trajectory: str,
+    preset: Preset,
+    is_free: Callable[[Cameras], bool] | None = None,
+) -> tuple[Cameras, Cameras]:
     """The clip's cameras along the trajectory, and those to generate for: the furthest from the photo first.
 
-    What the furthest cameras reveal contains most of what those between reveal, so a hole is filled once.
+    What the furthest cameras reveal contains most of what those between reveal, so a hole is filled once. Paths are
+    wider where somebody knows where cameras can be (``is_free``).
     """
     views = preset.views
-    clip = plan_trajectory(trajectory, _zoomed(photo.camera), reach, preset.clip_frames)
-    picked = plan_trajectory(trajectory, photo.camera, reach, views + 1)
+    clip = picked = photo.camera
+    for extent in KNOWN_EXTENTS if is_free else (1.0,):
+        clip = plan_trajectory(trajectory, _zoomed(photo.camera), reach, preset.clip_frames, extent=extent)
+        picked = plan_trajectory(trajectory, photo.camera, reach, views + 1, extent=extent)
+        if is_free is None or is_free(clip):
+            break
     if len(picked) > views + 1:
         picked = picked[torch.linspace(0, len(picked) - 1, views + 1).round().long()]
     picked = picked.resized(photo.camera.width, photo.camera.height)

@@ -23,11 +23,13 @@ class Make:
     inputs: tyro.conf.Positional[tuple[Path, ...]]
     """One photo; none with --text."""
     text: str | None = None
-    """What the photo shows, for generators that read text; without a photo, the room to imagine (an experiment: the
-    bundled weights know synthetic rooms only and give no more than a grey blur of one)."""
-    generator: Literal["inpaint", "views", "sana"] | None = None
+    """What the photo shows, for generators that read text. Without a photo: the place to build, in English. Rooms,
+    streets and gardens of the synthetic world, with the things, colours, materials and sides that the sentence names,
+    as far as the furniture catalogue has them; what it does not have is told."""
+    generator: Literal["inpaint", "views", "sana", "world"] | None = None
     """What fills that which the photo does not show. inpaint: smooth filling, nothing learned (default). views: the
-    bundled diffusion model (default without a photo). sana: a large world model, for a GPU and a model hub."""
+    bundled diffusion model. sana: a large world model, for a GPU and a model hub. world: places built and rendered from
+    --text (default without a photo; needs the world extra and, once, 114 MB of furniture)."""
     preset: Literal["draft", "standard", "fine"] = "standard"
     """How much work goes into it."""
     trajectory: str = "orbit"

@@ -21,6 +21,9 @@ from ..dinov2 import PATCH
 from .frames import DepthFrame
 from .head import OUTPUT_PER_TOKEN, normalised_focal
 
+SMALLEST_CROP = 0.5
+"""Share of a frame's width; small crops teach that what is low in a picture need not be near."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -43,7 +46,7 @@ def make_sample(
     height, width = frame.depth_m.shape
     aspect = grid[1] / grid[0]
     full_w = min(width, height * aspect)
-    scale = _uniform(generator, 0.65, 1.0) if augment else 1.0
+    scale = _uniform(generator, SMALLEST_CROP, 1.0) if augment else 1.0
     crop_w, crop_h = full_w * scale, full_w * scale / aspect
     x0 = (width - crop_w) * (_uniform(generator, 0.2, 0.8) if augment else 0.5)
     y0 = (height - crop_h) * (_uniform(generator, 0.2, 0.8) if augment else 0.5)

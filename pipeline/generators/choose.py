@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from ...reconstruct.errors import InputError
 from . import ViewGenerator
 
-GeneratorName = Literal["inpaint", "views", "sana"]
+GeneratorName = Literal["inpaint", "views", "sana", "world"]
 
 
 def load_generator(name: str, *, device: str = "cpu") -> ViewGenerator:
@@ -34,4 +34,6 @@ def load_generator(name: str, *, device: str = "cpu") -> ViewGenerator:
             from .sana import load_sana
 
             return load_sana(device=device)
+        case "world":
+            raise InputError("generator 'world' builds places from a sentence; it cannot go on from a photo")
     raise InputError(f"generator {name!r} is none of: {', '.join(get_args(GeneratorName))}")

@@ -19,7 +19,7 @@ from ...reconstruct.errors import InputError
 from .batch import gather_buffers
 from .captions import caption
 from .catalogue import attribution, furniture_available, load_catalogue
-from .light import light_scene
+from .light import LightField, light_scene
 from .models import load_model
 from .outdoors import make_outdoors
 from .paths import ShotKind, plan_shots
@@ -111,20 +111,25 @@ def detail_for(width: int, height: int) -> float:
     return 0.25 if side <= 160 else 0.55 if side <= 288 else 1.0
 
 
+def load_lit(renderer: Renderer, scene: Scene, detail: float = 1.0) -> tuple[Scene, LightField]:
+    """Light a scene and hand it to the renderer; returns it as it is drawn, and its light."""
+    scene = with_detail(scene, detail)
+    textures = {m.texture for p in scene.placements for m in p.model.materials if m.texture}
+    means = {key: mean_color(key) for key in sorted(textures)}
+    cell = voxel_size(scene, detail)
+    density = (9.0 if scene.indoor else 5.0) / cell**2
+    field = light_scene(scene, voxelise(scene, means, cell=cell, density=density))
+    renderer.load_scene(scene, gather_buffers(scene, field), field, detail=detail)
+    return scene, field
+
+
 def render_scene(
     renderer: Renderer, spec: WorldSpec, number: int
 ) -> tuple[dict[str, Any], list[dict[str, bytes]]]:
     """Build, light and photograph one scene: its description and the files of its frames."""
     scene, rng = make_scene(spec, number)
     detail = detail_for(spec.width, spec.height)
-    scene = with_detail(scene, detail)
-    textures = {m.texture for p in scene.placements for m in p.model.materials if m.texture}
-    means = {key: mean_color(key) for key in sorted(textures)}
-    cell = voxel_size(scene, detail)
-    field = light_scene(
-        scene, voxelise(scene, means, cell=cell, density=(9.0 if scene.indoor else 5.0) / cell**2)
-    )
-    renderer.load_scene(scene, gather_buffers(scene, field), field, detail=detail)
+    scene, field = load_lit(renderer, scene, detail)
     width, height = spec.width, spec.height
     if spec.both_aspects and rng.random() < 0.5:
         width, height = height, width

@@ -222,8 +222,13 @@ class Layout:
                 return placed
         return None
 
-    def on_top(self, make, roles: tuple[str, ...], count: int, *, scale: float = 1.0) -> int:
-        """Put up to ``count`` pieces from ``make()`` on surfaces of the given roles; returns how many fitted."""
+    def on_top(
+        self, make, roles: tuple[str, ...], count: int, *, scale: float = 1.0, most: int | None = None
+    ) -> int:
+        """Try ``count`` times to put pieces from ``make()`` on surfaces of the given roles; returns how many fitted.
+
+        ``most`` ends it when so many have.
+        """
         rng = self.rng
         chosen = [s for s in self.supports if s[0] in roles]
         placed = 0
@@ -253,6 +258,8 @@ class Layout:
                 continue
             if self.put(piece, at[0], at[1], top, turn, scale=scale, check=False) is not None:
                 placed += 1
+                if placed == most:
+                    break
         return placed
 
     def add(self, model: Model, label: str = "", *, solid: bool = True, background: bool = False) -> None:

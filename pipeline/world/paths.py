@@ -277,15 +277,9 @@ def choose_look(seen: np.ndarray, rng: np.random.Generator, *, shade: float) -> 
         rng: decides.
         shade: luminance of what they do not reach.
     """
-    seen = np.maximum(seen, shade)
-    luminance = seen @ np.array([0.25, 0.6, 0.15])
-    lit = luminance[luminance > 1e-6]
-    if len(lit):
-        lit = np.minimum(lit, 2.5 * np.median(lit))  # windows and lamps may burn out
-    middle = float(np.exp(np.log(lit).mean()) * 0.5 + np.mean(lit) * 0.5) if len(lit) else 1.0
-    exposure = GREY / max(middle * 1.35, 1e-4) * 2 ** rng.normal(0, 0.35)
-    mean = np.maximum(np.clip(seen, 0, 4 * middle).mean(axis=0), 1e-6)
-    cast = (mean / mean.mean()) ** -rng.uniform(0.3, 0.95)
+    exposure, color = _metered(seen, shade)
+    exposure *= 2 ** rng.normal(0, 0.35)
+    cast = color ** -rng.uniform(0.3, 0.95)
     taste = np.exp(rng.normal(0, 0.05, 3))
     values = exposure * cast * taste
     return Look(
@@ -295,3 +289,22 @@ def choose_look(seen: np.ndarray, rng: np.random.Generator, *, shade: float) -> 
         black=float(max(0.0, rng.normal(0.0, 0.02))),
         vignette=float(rng.uniform(0.0, 0.6)),
     )
+
+
+def careful_look(seen: np.ndarray, *, shade: float) -> Look:
+    """Exposure and white balance of somebody who takes care; arguments as those of ``choose_look``."""
+    exposure, color = _metered(seen, shade)
+    values = 1.15 * exposure * color**-0.7
+    return Look((float(values[0]), float(values[1]), float(values[2])), contrast=0.2, vignette=0.1)
+
+
+def _metered(seen: np.ndarray, shade: float) -> tuple[float, np.ndarray]:
+    """The exposure that makes the middle ``GREY``, and the light's colour [3] with mean 1."""
+    seen = np.maximum(seen, shade)
+    luminance = seen @ np.array([0.25, 0.6, 0.15])
+    lit = luminance[luminance > 1e-6]
+    if len(lit):
+        lit = np.minimum(lit, 2.5 * np.median(lit))  # windows and lamps may burn out
+    middle = float(np.exp(np.log(lit).mean()) * 0.5 + np.mean(lit) * 0.5) if len(lit) else 1.0
+    mean = np.maximum(np.clip(seen, 0, 4 * middle).mean(axis=0), 1e-6)
+    return GREY / max(middle * 1.35, 1e-4), mean / mean.mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .finishes import refinished
 from .fitted import kitchen, storage
 from .hangings import hang_things
 from .layout import Layout
-from .model import placement_matrix
+from .model import Material, placement_matrix
 from .roles import Piece, candidates, pick
 from .scene import Lamp, Motion, Placement, Scene, Sky
 from .shell import SIZES, build_shell, floor_plan, make_openings, outside_view
@@ -20,13 +20,26 @@ KINDS = ("living room", "kitchen", "bedroom", "bathroom", "office", "dining room
 WEIGHTS = (0.22, 0.24, 0.15, 0.07, 0.14, 0.08, 0.03, 0.06, 0.01)
 
 
-def make_room(rng: np.random.Generator, *, kind: str | None = None, photos: list[str] | None = None) -> Scene:
+FITTED = ("kitchen", "bathroom")
+"""Kinds of rooms that are none without their own furniture."""
+
+
+def make_room(
+    rng: np.random.Generator,
+    *,
+    kind: str | None = None,
+    photos: list[str] | None = None,
+    furnish: Callable[[Layout], bool] | None = None,
+    finishes: Mapping[str, Material] | None = None,
+) -> Scene:
     """A furnished room.
 
     Args:
         rng: decides everything.
         kind: one of `KINDS`; random when None.
         photos: paths of pictures that may hang on its walls.
+        furnish: comes before the kind's own furniture, and instead of it where that is loose and this returns True.
+        finishes: of the ``wall`` and the ``floor``, where they are given.
     """
     kind = kind or str(rng.choice(KINDS, p=WEIGHTS))
     if kind not in SIZES:
@@ -35,8 +48,10 @@ def make_room(rng: np.random.Generator, *, kind: str | None = None, photos: list
     height = float(rng.choice([2.4, 2.5, 2.6, 2.75, 3.0, 3.4]))
     layout = Layout(outline, height, rng)
     openings = make_openings(layout, rng, windows=int(rng.choice([0, 1, 2, 3], p=[0.08, 0.4, 0.36, 0.16])))
-    windows = build_shell(layout, kind, openings)
-    FURNISH[kind](layout)
+    windows = build_shell(layout, kind, openings, finishes or {})
+    furnished = furnish is not None and furnish(layout)
+    if not furnished or kind in FITTED:
+        FURNISH[kind](layout)
     _line_walls(layout, kind)
     _details(layout, kind)
     hang_things(layout, kind, photos or [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,11 +77,17 @@ def make_openings(layout: Layout, rng: np.random.Generator, *, windows: int) -> 
     return openings
 
 
-def build_shell(layout: Layout, kind: str, openings: list[Opening]) -> list[Window]:
-    """Add floor, ceiling, walls, skirting, frames and doors to the layout; returns its windows."""
-    rng = layout.rng
+def build_shell(
+    layout: Layout, kind: str, openings: list[Opening], finishes: Mapping[str, Material] | None = None
+) -> list[Window]:
+    """Add floor, ceiling, walls, skirting, frames and doors to the layout; returns its windows.
+
+    ``finishes`` may say what the ``wall`` and the ``floor`` are made of.
+    """
+    rng, finishes = layout.rng, finishes or {}
     outline, height = layout.outline, layout.height
-    layout.add(polygon_floor(outline, 0.0, floor_finish(rng, kind), up=True), "floor")
+    floor = floor_finish(rng, kind)
+    layout.add(polygon_floor(outline, 0.0, finishes.get("floor", floor), up=True), "floor")
     layout.add(polygon_floor(outline, height, ceiling_finish(rng), up=False))
     layout.add(polygon_floor(outline, height + THICKNESS - 0.01, Material(), up=True, step=9.0), solid=False)
     paint, accent = wall_paint(rng), wall_paint(rng)
@@ -93,7 +100,7 @@ def build_shell(layout: Layout, kind: str, openings: list[Opening]) -> list[Wind
     for index, span in enumerate(layout.walls):
         mine = [o for o in openings if np.array_equal(o.wall.start, span.start)]
         holes = [(o.start, o.end, o.bottom, o.top) for o in mine]
-        finish = accent if index == accent_wall else paint
+        finish = finishes.get("wall", accent if index == accent_wall else paint)
         layout.add(wall(span.start, span.end, height, holes, finish, reveal=trim))
         _outer_face(layout, index, holes, finish)
         if rng.random() < 0.85:

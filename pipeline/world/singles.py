@@ -1,4 +1,5 @@
-"""Single photos as people take them, for learning depth from one: overviews, furniture, close-ups, tilts, walls and corners."""
+"""Single photos as people take them, for learning depth from one: overviews, furniture, close-ups, tilts, walls and corners,
+and down over worktops and tables."""
 
 from __future__ import annotations
 
@@ -10,9 +11,11 @@ from .render import View
 from .scene import Placement, Scene
 from .shapes import inside_outline
 
-KINDS = ("overview", "thing", "close", "tilted", "wall")
-INDOOR_SHARES = (0.3, 0.25, 0.12, 0.09, 0.24)
-OUTDOOR_SHARES = (0.42, 0.38, 0.1, 0.1, 0.0)
+KINDS = ("overview", "thing", "close", "tilted", "wall", "over")
+INDOOR_SHARES = (0.24, 0.21, 0.1, 0.08, 0.2, 0.17)
+OUTDOOR_SHARES = (0.42, 0.38, 0.1, 0.1, 0.0, 0.0)
+TOPS = (0.65, 1.15)
+"""Heights in metres of what one looks down upon: worktops, tables, desks, sideboards."""
 GROUNDS = ("", "ground", "road", "pavement", "house", "terrace", "floor", "window")
 """Labels that nobody walks up to."""
 TRIES = 60
@@ -99,6 +102,9 @@ def _aim(
         return _at_thing(thing, scene, rng, close=kind == "close")
     if kind == "wall":
         return _at_wall(scene, rng)
+    tops = [p for p in things[0] if TOPS[0] < p.start_bounds[1][2] < TOPS[1] and p.model.size[:2].max() > 0.8]
+    if kind == "over" and tops:
+        return _over(tops[rng.choice(len(tops))], rng)
     low, high = np.array(scene.low), np.array(scene.high)
     eye = rng.uniform(low, high)
     if scene.indoor:
@@ -135,6 +141,22 @@ def _at_thing(thing: Placement, scene: Scene, rng, *, close: bool) -> tuple[np.n
     eye[2] = centre[2] + away * rng.uniform(-0.1, 0.9) if close else _eye_height(rng)
     eye[2] = np.clip(eye[2], 0.15, scene.high[2] - 0.25)
     return eye, centre + rng.normal(0, 0.2, 3) * size
+
+
+def _over(thing: Placement, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Down at a top and its front, often at one end or a corner of a run: the floor is hidden or cut off.
+
+    What fills the lower part of such a picture stands upright; without them nearly everything there is floor.
+    """
+    length, depth = thing.model.size[:2]
+    along = rng.uniform(-0.5, 0.5) if rng.random() < 0.5 else rng.choice([-0.5, 0.5]) * rng.uniform(0.7, 1)
+    foot = thing.matrix @ np.array([along * length, -depth / 2, 0.0, 1.0])
+    angle = rng.normal(0, 0.6)
+    direction = thing.matrix[:3, :3] @ np.array([np.sin(angle), -np.cos(angle), 0.0])
+    eye, target = foot[:3] + direction * rng.uniform(0.7, 2.4), foot[:3].copy()
+    eye[2] = np.clip(rng.normal(1.5, 0.14), 1.2, 1.9)
+    target[2] = thing.start_bounds[1][2] + rng.uniform(-0.45, 0.25)
+    return eye, target
 
 
 def _at_wall(scene: Scene, rng) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,25 @@
+"""First pictures from sentences: of a generator, and of a place of the world with built-in shapes for furniture."""
+
+import json
+
+import numpy as np
 import pytest
 import torch
 
+from cosmorama.pipeline import imagine
+from cosmorama.pipeline.generators import world
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
-from cosmorama.pipeline.imagine import imagine_photo
+from cosmorama.pipeline.imagine import imagine_photo, imagine_place
+from cosmorama.pipeline.make import MakeOptions, make_scene
+from cosmorama.pipeline.presets import Preset
+from cosmorama.pipeline.progress import Reporter
+from cosmorama.pipeline.world import generate, roles, sentence, wishes
+from cosmorama.pipeline.world.render import Renderer
+from cosmorama.reconstruct.cameras import Cameras
 from cosmorama.reconstruct.errors import InputError
+from cosmorama.reconstruct.scene import load_scene
+
+TINY = Preset(long_side=96, views=3, iterations=12, clip_frames=6, seconds=1, megabytes=1)
 
 
 class Painter:
@@ -14,12 +30,12 @@ class Painter:
     def __call__(self, request, *, on_progress=None):
         self.request = request
         height, width = request.memory.color.shape[1:3]
-        return torch.full((1, height, width, 3), request.seed / 10)
+        return torch.full((len(request.cameras), height, width, 3), request.seed / 10)
 
 
 def test_a_sentence_becomes_a_photo_seen_from_the_worlds_camera():
     painter = Painter()
-    photo = imagine_photo("a kitchen", painter, long_side=96, seed=3)
+    photo = imagine_photo("a kitchen", painter, long_side=96, seed=3).photo
     assert photo.image.shape == (72, 96, 3)
     assert photo.image.unique().tolist() == pytest.approx([0.3])
     assert photo.focal_source == "default"
@@ -27,9 +43,110 @@ def test_a_sentence_becomes_a_photo_seen_from_the_worlds_camera():
     assert len(painter.request.photos) == 0
     assert painter.request.memory.coverage.max() == 0
     assert torch.equal(painter.request.cameras.world_from_cam[0], torch.eye(4))
-    assert imagine_photo("a kitchen", painter, long_side=96, focal_px=80.0).camera.intrinsics[0, 0, 0] == 80
+    given = imagine_photo("a kitchen", painter, long_side=96, focal_px=80.0).photo
+    assert given.camera.intrinsics[0, 0, 0] == 80
 
 
 def test_hole_filling_cannot_start_from_nothing():
     with pytest.raises(InputError, match="sees nothing"):
         imagine_photo("a kitchen", InpaintGenerator(), long_side=64)
+
+
+@pytest.fixture(scope="module")
+def built_in():
+    """Furnish with the built-in shapes, so that no catalogue is needed."""
+    try:
+        Renderer()
+    except InputError as error:
+        pytest.skip(f"rendering is impossible on this machine: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (roles, sentence, wishes, world):
+            patch.setattr(module, "candidates", lambda role: ())
+        patch.setattr(generate, "furniture_available", lambda: False)
+        patch.setattr(world, "find_furniture", lambda: None)
+        patch.setattr(world, "load_catalogue", lambda: ())
+        sentence._vocabulary.cache_clear()
+        yield
+        sentence._vocabulary.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def place(built_in):
+    return imagine_place("a red sofa and a blue armchair, with a zeppelin", long_side=128, seed=1)
+
+
+def test_a_place_shows_what_was_asked_for_in_its_colours(place):
+    assert place.generator.unseen == ()
+    r, g, b = place.photo.image.unbind(-1)
+    assert ((r > 1.6 * g) & (r > 1.6 * b) & (r > 0.15)).float().mean() > 0.01
+    assert ((b > 1.3 * r) & (b > 1.1 * g) & (b > 0.12)).float().mean() > 0.005
+    assert "red sofa" in place.remark
+    assert "not understood: zeppelin" in place.remark
+
+
+def test_views_of_a_place_agree_with_its_depth(place):
+    """What a second camera sees of the photo's points has the photo's depth there."""
+    home, depth = place.photo.camera, place.depth_estimator(place.photo.image, 1.0).depth_m
+    pose = torch.eye(4)
+    pose[0, 3] = 0.15
+    moved = Cameras(pose[None], home.intrinsics, home.width, home.height)
+    seen = place.depth_of(moved)[0]
+    points = home.unproject(depth[None])[0].reshape(-1, 3)
+    pixels, z = (value[0] for value in moved.project(points[None]))
+    x, y = pixels.floor().long().unbind(-1)
+    inside = (x >= 0) & (x < home.width) & (y >= 0) & (y < home.height)
+    ratio = seen[y[inside], x[inside]] / z[inside]
+    assert inside.float().mean() > 0.8
+    assert ((ratio - 1).abs() < 0.03).float().mean() > 0.8
+
+
+def test_cameras_inside_things_are_not_free(place):
+    home = place.photo.camera
+    assert place.is_free(home)
+    into = torch.eye(4)
+    into[2, 3] = place.depth_estimator(place.photo.image, 1.0).depth_m[home.height // 2, home.width // 2]
+    assert not place.is_free(Cameras(into[None], home.intrinsics, home.width, home.height))
+
+
+def test_a_seed_gives_one_place(place, built_in):
+    again = imagine_place("a red sofa and a blue armchair, with a zeppelin", long_side=128, seed=1)
+    assert torch.equal(again.photo.image, place.photo.image)
+    other = imagine_place("a red sofa and a blue armchair, with a zeppelin", long_side=128, seed=2)
+    assert not torch.equal(other.photo.image, place.photo.image)
+
+
+def test_a_scene_is_made_from_a_sentence_alone(built_in, tmp_path):
+    report = make_scene([], tmp_path / "s", MakeOptions(preset=TINY, text="a bed in a bedroom", seed=1))
+    record = json.loads((tmp_path / "s" / "scene.json").read_text())
+    assert record["source"]["kind"] == "text"
+    assert "procedural" in record["models"]["generator"]["name"]
+    assert report.psnr_input_view > 22
+    scene = load_scene(tmp_path / "s")
+    assert sum(view.generated for view in scene.views) == TINY.views
+    depths = scene.gaussians.means[:, 2]
+    assert np.ptp(np.log(depths[depths > 0.1].numpy())) > 0.5  # a place, not a wall
+
+
+def test_without_the_world_the_diffusion_model_draws(monkeypatch, tmp_path, capsys):
+    def missing(*_, **__):
+        raise InputError("no furniture")
+
+    asked = []
+    monkeypatch.setattr("cosmorama.pipeline.make.imagine_place", missing)
+    monkeypatch.setattr(
+        "cosmorama.pipeline.make.load_generator", lambda name, **_: asked.append(name) or Painter()
+    )
+    options = MakeOptions(preset=TINY, text="a kitchen")
+    make_scene([], tmp_path / "s", options, reporter=Reporter())
+    assert "no furniture" in capsys.readouterr().err
+    assert asked == ["views"]
+    with pytest.raises(InputError, match="no furniture"):
+        make_scene([], tmp_path / "t", MakeOptions(preset=TINY, text="a kitchen", generator="world"))
+
+
+def test_a_photo_cannot_go_on_in_the_world(tmp_path):
+    from pathlib import Path
+
+    photo = Path(imagine.__file__).parents[1] / "assets" / "demo.jpg"
+    with pytest.raises(InputError, match="sentence"):
+        make_scene([photo], tmp_path / "s", MakeOptions(preset=TINY, generator="world"))

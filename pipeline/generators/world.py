@@ -1,0 +1,186 @@
+"""A place from a sentence, built and rendered by the synthetic world: exact views and depth, no network.
+
+The sentence is read for kinds of places, things, colours, materials and sides (``world.sentence``); a place with them
+is furnished and lit, and its renderer answers for every camera. What the world does not have does not appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...reconstruct.cameras import Cameras
+from ..depth import FAR_DEPTH_M, DepthMap
+from ..world.catalogue import find_furniture, load_catalogue
+from ..world.generate import load_lit
+from ..world.layout import Layout
+from ..world.light import LightField
+from ..world.outdoors import make_outdoors
+from ..world.paths import FreeSpace
+from ..world.render import Look, Renderer, View
+from ..world.roles import candidates
+from ..world.rooms import make_room
+from ..world.scene import Scene
+from ..world.sentence import Brief, Wish, read_sentence
+from ..world.viewpoint import Viewpoint, best_view
+from ..world.wishes import finish_of, grant
+from . import ViewRequest
+
+ATTEMPTS = 5
+"""Places that are built at most; the one that shows most of what was asked for is taken."""
+CLEARANCE = 0.2
+"""Metres that cameras keep off things."""
+GOOD = 0.97
+"""Score of ``best_view`` that ends the search."""
+
+
+@dataclass
+class WorldGenerator:
+    """A view generator, and a depth estimator, that know the place."""
+
+    renderer: Renderer
+    world_from_home: np.ndarray
+    """float64 [4, 4]: the photo's camera, which makes the scene's world."""
+    look: Look
+    space: FreeSpace
+    brief: Brief
+    unseen: tuple[Wish, ...]
+    """What was asked for and is not in the photo."""
+    licences: tuple[str, ...]
+    """Of the models in the place, with their authors."""
+
+    name = "cosmorama world (procedural places with catalogue furniture, rendered; no network)"
+    group_size = 8
+
+    def __call__(
+        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "v h w 3"]:
+        """See ``ViewGenerator``: pictures of the place itself; the memory is not looked at."""
+        return self.photograph(request.cameras)[0]
+
+    def photograph(self, cameras: Cameras) -> tuple[Float[Tensor, "v h w 3"], Float[Tensor, "v h w"]]:
+        """Pictures and z depth in metres, ``FAR_DEPTH_M`` for the sky, from cameras in the photo's world."""
+        pictures, depths = [], []
+        for pose, intrinsics in zip(cameras.world_from_cam, cameras.intrinsics, strict=True):
+            view = View(
+                self.world_from_home @ pose.double().numpy(), intrinsics.double().numpy(),
+                cameras.width, cameras.height, look=self.look,
+            )  # fmt: skip
+            picture = self.renderer.render(view)
+            depth = torch.from_numpy(picture.depth.copy())
+            pictures.append(torch.from_numpy(picture.rgb.copy()).float() / 255)
+            depths.append(
+                torch.where((depth > 0) & depth.isfinite(), depth, FAR_DEPTH_M).clamp(max=FAR_DEPTH_M)
+            )
+        return torch.stack(pictures), torch.stack(depths)
+
+    def is_free(self, cameras: Cameras) -> bool:
+        """Whether all cameras of the photo's world keep off what is in the place."""
+        positions = np.c_[cameras.positions.double().numpy(), np.ones(len(cameras))] @ self.world_from_home.T
+        return bool(self.space.at(positions[:, :3]).min() > CLEARANCE)
+
+    def depth_of(self, cameras: Cameras) -> Float[Tensor, "v h w"]:
+        """See ``grow``."""
+        return self.photograph(cameras)[1]
+
+
+@dataclass
+class WorldDepth:
+    """A depth estimator for the one photo whose depth is known."""
+
+    depth: Float[Tensor, "h w"]
+    licences: tuple[str, ...] = ()
+
+    name = "cosmorama world (the rendered place's own depth)"
+
+    def __call__(self, image: Float[Tensor, "h w 3"], focal_px: float) -> DepthMap:
+        """See ``DepthEstimator``."""
+        return DepthMap(self.depth, torch.ones_like(self.depth), self.depth >= FAR_DEPTH_M)
+
+
+def build_place(text: str, camera: Cameras, *, seed: int = 0) -> WorldGenerator:
+    """A place that has what a sentence asks for, and where the photo of it is taken.
+
+    Args:
+        text: English; see ``read_sentence``.
+        camera: of the photo, a batch of one with identity pose; it gives lens and size.
+        seed: decides everything else.
+
+    Raises:
+        InputError: the furniture or an OpenGL context cannot be had.
+    """
+    find_furniture()
+    renderer, brief = Renderer(), read_sentence(text)
+    intrinsics = camera.intrinsics[0].double().numpy()
+    best: tuple[float, Viewpoint, Scene, LightField, dict[int, Wish]] | None = None
+    shown: Scene | None = None
+    for attempt in range(ATTEMPTS):
+        scene, granted = _build(brief, np.random.default_rng([seed, attempt]))
+        scene, field = load_lit(renderer, scene)
+        shown = scene
+        rng = np.random.default_rng([seed, attempt, 1])
+        try:
+            viewpoint = best_view(
+                renderer, scene, field, granted, rng,
+                intrinsics=intrinsics, width=camera.width, height=camera.height,
+            )  # fmt: skip
+        except RuntimeError:  # too full to stand in
+            continue
+        score = viewpoint.score - (1 - len(granted) / max(len(brief.wishes), 1))
+        if best is None or score > best[0]:
+            best = score, viewpoint, scene, field, granted
+        if score > GOOD:
+            break
+    if best is None:
+        raise RuntimeError(f"no place for {text!r} has room for a camera")
+    _, viewpoint, scene, field, granted = best
+    if scene is not shown:
+        load_lit(renderer, scene)
+    unseen = list(brief.wishes)
+    for index in viewpoint.seen:
+        unseen.remove(granted[index])
+    view = viewpoint.view
+    return WorldGenerator(
+        renderer, view.world_from_cam, view.look, FreeSpace.of(field), brief, tuple(unseen), _licences(scene)
+    )
+
+
+def _licences(scene: Scene) -> tuple[str, ...]:
+    used = {p.catalogue_key for p in scene.placements}
+    credits = {(item.licence, item.creator) for item in load_catalogue() if item.key in used}
+    return tuple(f"{licence}: models by {creator}" for licence, creator in sorted(credits))
+
+
+def _build(brief: Brief, rng: np.random.Generator) -> tuple[Scene, dict[int, Wish]]:
+    if not brief.indoor:
+        scene = make_outdoors(rng, kind=brief.kind)
+        return scene, _found(scene, brief.wishes)
+    granted: dict[int, Wish] = {}
+
+    def furnish(layout: Layout) -> bool:
+        granted.update(grant(layout, brief.wishes))
+        return bool(brief.wishes)
+
+    finishes = {
+        part: finish_of(color, material, rng) for part, color, material in brief.shell if color or material
+    }
+    return make_room(rng, kind=brief.kind, furnish=furnish, finishes=finishes), granted
+
+
+def _found(scene: Scene, wishes: tuple[Wish, ...]) -> dict[int, Wish]:
+    """Things that an open scene has of those asked for."""
+    found: dict[int, Wish] = {}
+    for wish in wishes:
+        names = {n.lower() for n in wish.names} or {i.name.lower() for i in candidates(wish.role)} | {
+            wish.role
+        }
+        for index, placement in enumerate(scene.placements):
+            if index not in found and placement.label in names and not placement.background:
+                found[index] = wish
+                break
+    return found
