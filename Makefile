@@ -32,7 +32,7 @@ $(BIN)/pip:
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
 $(VENV)/.installed-demo: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[photo]"
+	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[photo,world]"
 	$(BIN)/cosmorama setup
 	@touch $@
 

@@ -22,7 +22,7 @@ EXTRAS: dict[str, tuple[dict[str, str], str]] = {
     "mesh": ({"open3d": "open3d", "fast-simplification": "fast_simplification"}, "fused and textured meshes"),
     "sfm": ({"pycolmap": "pycolmap"}, "COLMAP captures"),
     "video": ({"av": "av"}, "clips as input"),
-    "world": ({"moderngl": "moderngl"}, "rendering the synthetic training world"),
+    "world": ({"moderngl": "moderngl"}, "places from a sentence, the synthetic training world"),
     "diffusion": ({"diffusers": "diffusers"}, "large hub generators"),
     "gpu": ({"gsplat": "gsplat", "nerfacc": "nerfacc"}, "CUDA rasterisation and volume rendering"),
 }  # fmt: skip

@@ -99,22 +99,37 @@ def _shots_around(
         near, focus = np.percentile(np.minimum(distance, 30.0), [10, 50])
         views = [home]
         while len(views) < min(AROUND, frames - first):
-            views.append(_near_home(home, space, min(near, 0.7 * focus), focus, rng))
+            views.append(_near_home(home, field, space, min(near, 0.7 * focus), focus, rng))
         shots.append(views)
     return shots
 
 
-def _near_home(home: View, space: FreeSpace, step: float, focus: float, rng: np.random.Generator) -> View:
-    """A view from up to ``step`` metres away, turned a little; nearer where the way is blocked."""
+def _near_home(
+    home: View, field: LightField, space: FreeSpace, step: float, focus: float, rng: np.random.Generator
+) -> View:
+    """A view from up to ``step`` metres away, turned a little; nearer where the way is blocked.
+
+    Cupboards are hollow: free space does not do, the way there must be free as well.
+    """
     reach, eye, target = step * rng.choice([0.5, 1.0]), np.zeros(3), np.ones(3)
     for _ in range(20):
         offset = rng.uniform(-1, 1, 3) * [0.8, 0.3, 0.6] * reach
         aim = np.array([*(rng.uniform(-1, 1, 2) * [0.45, 0.15]), 1.0]) * focus
         eye, target = (home.world_from_cam[:3] @ np.append(point, 1.0) for point in (offset, aim))
-        if space.at(eye[None])[0] > 0.25:
+        if space.at(eye[None])[0] > 0.25 and _way_free(field, home.world_from_cam[:3, 3], eye):
             break
         reach *= 0.8
     return replace(home, world_from_cam=look_at_roll(eye, target, 0.0))
+
+
+def _way_free(field: LightField, start: np.ndarray, end: np.ndarray) -> bool:
+    """Whether nothing stands between two places."""
+    way = end - start
+    length = float(np.linalg.norm(way))
+    if length < 1e-6:
+        return True
+    distance, _ = field.look(start[None], (way / length)[None])
+    return bool(distance[0] > length)
 
 
 def _plan_shot(
