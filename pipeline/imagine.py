@@ -61,14 +61,11 @@ def imagine_place(text: str, *, long_side: int, focal_px: float | None = None, s
 
 def _remark(place: WorldGenerator) -> str:
     brief = place.brief
-    seen = list(brief.wishes)
-    for wish in place.unseen:
-        seen.remove(wish)
-    parts = [
-        f"a {brief.kind} of the synthetic world with: {', '.join(w.label for w in seen) or 'what it has'}"
-    ]
-    if place.unseen:
-        parts.append(f"not in the picture: {', '.join(w.label for w in place.unseen)}")
+    unseen = Counter(wish.label for wish in place.unseen)
+    seen = Counter(wish.label for wish in brief.wishes) - unseen
+    parts = [f"a {brief.kind} of the synthetic world with: {_listed(seen) or 'what belongs there'}"]
+    if unseen:
+        parts.append(f"not in the picture: {_listed(unseen)}")
     if brief.unknown:
         parts.append(f"not understood: {', '.join(brief.unknown)}")
     return "; ".join(parts)

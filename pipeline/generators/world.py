@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...reconstruct.cameras import Cameras
+from ...reconstruct.errors import InputError
 from ..depth import FAR_DEPTH_M, DepthMap
 from ..world.catalogue import find_furniture, load_catalogue
 from ..world.generate import load_lit
@@ -103,6 +104,18 @@ class WorldDepth:
         return DepthMap(self.depth, torch.ones_like(self.depth), self.depth >= FAR_DEPTH_M)
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A place that might be taken."""
+
+    scene: Scene
+    field: LightField
+    granted: dict[int, Wish]
+    """Wishes that found room, by index of the placement."""
+    viewpoint: Viewpoint
+    score: float
+
+
 def build_place(text: str, camera: Cameras, *, seed: int = 0) -> WorldGenerator:
     """A place that has what a sentence asks for, and where the photo of it is taken.
 
@@ -112,42 +125,43 @@ def build_place(text: str, camera: Cameras, *, seed: int = 0) -> WorldGenerator:
         seed: decides everything else.
 
     Raises:
-        InputError: the furniture or an OpenGL context cannot be had.
+        InputError: the furniture or an OpenGL context cannot be had, or all that is asked for leaves no room to stand.
     """
     find_furniture()
     renderer, brief = Renderer(), read_sentence(text)
-    intrinsics = camera.intrinsics[0].double().numpy()
-    best: tuple[float, Viewpoint, Scene, LightField, dict[int, Wish]] | None = None
-    shown: Scene | None = None
+    best: _Candidate | None = None
+    candidate: _Candidate | None = None
     for attempt in range(ATTEMPTS):
-        scene, granted = _build(brief, np.random.default_rng([seed, attempt]))
-        scene, field = load_lit(renderer, scene)
-        shown = scene
-        rng = np.random.default_rng([seed, attempt, 1])
-        try:
-            viewpoint = best_view(
-                renderer, scene, field, granted, rng,
-                intrinsics=intrinsics, width=camera.width, height=camera.height,
-            )  # fmt: skip
-        except RuntimeError:  # too full to stand in
-            continue
-        score = viewpoint.score - (1 - len(granted) / max(len(brief.wishes), 1))
-        if best is None or score > best[0]:
-            best = score, viewpoint, scene, field, granted
-        if score > GOOD:
+        candidate = _candidate(renderer, brief, camera, (seed, attempt))
+        if candidate and (best is None or candidate.score > best.score):
+            best = candidate
+        if best and best.score > GOOD:
             break
     if best is None:
-        raise RuntimeError(f"no place for {text!r} has room for a camera")
-    _, viewpoint, scene, field, granted = best
-    if scene is not shown:
-        load_lit(renderer, scene)
+        raise InputError(f"no place for {text!r} has room to stand in; ask for less")
+    if best is not candidate:
+        load_lit(renderer, best.scene)
     unseen = list(brief.wishes)
-    for index in viewpoint.seen:
-        unseen.remove(granted[index])
-    view = viewpoint.view
+    for index in best.viewpoint.seen:
+        unseen.remove(best.granted[index])
+    view, space = best.viewpoint.view, FreeSpace.of(best.field)
     return WorldGenerator(
-        renderer, view.world_from_cam, view.look, FreeSpace.of(field), brief, tuple(unseen), _licences(scene)
+        renderer, view.world_from_cam, view.look, space, brief, tuple(unseen), _licences(best.scene)
     )
+
+
+def _candidate(renderer: Renderer, brief: Brief, camera: Cameras, seed: tuple[int, int]) -> _Candidate | None:
+    """A furnished place and the best view of it; None where there is no room to stand. The renderer holds it then."""
+    scene, granted = _build(brief, np.random.default_rng(seed))
+    scene, field = load_lit(renderer, scene)
+    viewpoint = best_view(
+        renderer, scene, field, granted, np.random.default_rng((*seed, 1)),
+        intrinsics=camera.intrinsics[0].double().numpy(), width=camera.width, height=camera.height,
+    )  # fmt: skip
+    if viewpoint is None:
+        return None
+    left_out = 1 - len(granted) / max(len(brief.wishes), 1)
+    return _Candidate(scene, field, granted, viewpoint, viewpoint.score - left_out)
 
 
 def _licences(scene: Scene) -> tuple[str, ...]:
@@ -176,11 +190,10 @@ def _found(scene: Scene, wishes: tuple[Wish, ...]) -> dict[int, Wish]:
     """Things that an open scene has of those asked for."""
     found: dict[int, Wish] = {}
     for wish in wishes:
-        names = {n.lower() for n in wish.names} or {i.name.lower() for i in candidates(wish.role)} | {
-            wish.role
-        }
+        names = wish.names or (wish.role, *(item.name for item in candidates(wish.role)))
+        labels = {name.lower() for name in names}
         for index, placement in enumerate(scene.placements):
-            if index not in found and placement.label in names and not placement.background:
+            if index not in found and placement.label in labels and not placement.background:
                 found[index] = wish
                 break
     return found
