@@ -151,7 +151,7 @@ def _over(thing: Placement, rng) -> tuple[np.ndarray, np.ndarray]:
     length, depth = thing.model.size[:2]
     along = rng.uniform(-0.5, 0.5) if rng.random() < 0.5 else rng.choice([-0.5, 0.5]) * rng.uniform(0.7, 1)
     foot = thing.matrix @ np.array([along * length, -depth / 2, 0.0, 1.0])
-    angle = rng.normal(0, 0.6)
+    angle = np.clip(rng.normal(0, 0.6), -1.2, 1.2)
     direction = thing.matrix[:3, :3] @ np.array([np.sin(angle), -np.cos(angle), 0.0])
     eye, target = foot[:3] + direction * rng.uniform(0.7, 2.4), foot[:3].copy()
     eye[2] = np.clip(rng.normal(1.5, 0.14), 1.2, 1.9)

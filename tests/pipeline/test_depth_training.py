@@ -11,7 +11,7 @@ import torch
 
 from cosmorama.pipeline.depth import features as features_module
 from cosmorama.pipeline.depth import training as training_module
-from cosmorama.pipeline.depth.augment import make_sample
+from cosmorama.pipeline.depth.augment import SMALLEST_CROP, make_sample
 from cosmorama.pipeline.depth.features import Batch, FeatureCache, cache_features, decode_batch, encode_sample
 from cosmorama.pipeline.depth.frames import open_frames
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput, normalised_focal
@@ -90,7 +90,9 @@ def test_augmented_crop_keeps_metric_depth() -> None:
         sample = make_sample(frame, (6, 8), torch.Generator().manual_seed(seed))
         found = sample.log_depth[sample.valid].exp()
         low, high = frame.depth_m[frame.depth_m > 0].min(), frame.depth_m.max()
-        focals = [normalised_focal(frame.focal_px, round(80 * s), round(60 * s)) for s in (0.65, 1.0)]
+        focals = [
+            normalised_focal(frame.focal_px, round(80 * s), round(60 * s)) for s in (SMALLEST_CROP, 1.0)
+        ]
         assert found.min() * focals[0] >= low * 0.99
         assert found.max() * focals[1] <= high * 1.01
         assert sample.photo.min() >= 0

@@ -7,8 +7,11 @@ from cosmorama.pipeline.world.fitted import kitchen, storage
 from cosmorama.pipeline.world.hangings import hang_things
 from cosmorama.pipeline.world.layout import Layout
 from cosmorama.pipeline.world.light import LightField
+from cosmorama.pipeline.world.model import Material, placement_matrix
 from cosmorama.pipeline.world.paths import choose_look
-from cosmorama.pipeline.world.singles import relief
+from cosmorama.pipeline.world.scene import Placement
+from cosmorama.pipeline.world.shapes import box
+from cosmorama.pipeline.world.singles import INDOOR_SHARES, KINDS, OUTDOOR_SHARES, _over, relief
 
 
 def _layout(seed: int = 0) -> Layout:
@@ -93,3 +96,26 @@ def test_shade_is_a_small_part_of_what_most_places_get() -> None:
     valid = np.ones((4, 4, 4), np.float32)
     field = LightField(None, np.zeros(0), probes, valid, np.zeros(3))  # type: ignore[arg-type]
     assert field.shade == pytest.approx(0.05)
+
+
+def test_views_over_a_top_look_down_at_its_front():
+    """Eyes stand before the piece, above it, and look down at the edge between top and front."""
+    model = box((-0.9, -0.3, 0.0), (0.9, 0.3, 0.9), Material())
+    turn = 0.7
+    thing = Placement(model, placement_matrix(2.0, 1.0, 0.0, turn=turn), "worktop")
+    for seed in range(40):
+        eye, target = _over(thing, np.random.default_rng(seed))
+        local = np.linalg.inv(thing.matrix) @ np.append(eye, 1.0)
+        edge = np.linalg.inv(thing.matrix) @ np.append(target, 1.0)
+        assert local[1] < -0.3  # models face -y
+        assert eye[2] > 0.9
+        assert eye[2] > target[2]
+        assert edge[1] == pytest.approx(-0.3)
+        assert abs(edge[0]) <= 0.9 + 1e-9
+        assert 0.9 - 0.45 <= target[2] <= 0.9 + 0.25
+
+
+def test_shares_of_single_views_add_up():
+    for shares in (INDOOR_SHARES, OUTDOOR_SHARES):
+        assert len(shares) == len(KINDS)
+        assert sum(shares) == pytest.approx(1.0)
