@@ -40,6 +40,9 @@ ON_TOP = {
     "shelf_clutter": ("bookcase", "wardrobe", "tv_stand", "nightstand", "dining_table", "desk"),
 }  # fmt: skip
 """Roles of small things, and of the furniture that they stand on; the first that the room has."""
+CARRYING = frozenset(role for carriers in ON_TOP.values() for role in carriers)
+LONGEST = 2.6
+"""Metres along a wall."""
 MAIN_SHARE = 0.55
 """Of a model's surface: its largest materials up to this share take the colour that is asked for."""
 TRIES = 20
@@ -101,10 +104,14 @@ def _beside(layout: Layout, piece: Piece, anchor: Placement | None) -> Placement
 
 
 def _piece(wish: Wish, rng: np.random.Generator) -> Piece:
-    """A model for a wish; by its name where the sentence is that exact."""
-    items = [i for i in candidates(wish.role) if i.name in wish.names]
+    """A model for a wish: by its name where the sentence is that exact, and one that can carry things if its kind does."""
+    items = [i for i in candidates(wish.role) if not wish.names or i.name in wish.names]
+    if wish.role in CARRYING:
+        items = [i for i in items if i.top is not None] or items
+    if wish.role in ALONG_WALLS:
+        items = [i for i in items if max(i.size[:2]) <= LONGEST] or items
     if not items:
-        return pick(wish.role, rng, largest=2.6 if wish.role in ALONG_WALLS else None)
+        return pick(wish.role, rng)
     item = items[rng.integers(len(items))]
     return Piece(load_model(item), item.name, wish.role, item.key, item.elevation, item.top, item.light_color)
 
