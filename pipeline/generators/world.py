@@ -24,12 +24,11 @@ from ..world.light import LightField
 from ..world.outdoors import make_outdoors
 from ..world.paths import FreeSpace
 from ..world.render import Look, Renderer, View
-from ..world.roles import candidates
 from ..world.rooms import make_room
 from ..world.scene import Scene
 from ..world.sentence import Brief, Wish, read_sentence
 from ..world.viewpoint import Viewpoint, best_view
-from ..world.wishes import finish_of, grant
+from ..world.wishes import finish_of, grant, grant_outdoors
 from . import ViewRequest
 
 ATTEMPTS = 5
@@ -172,8 +171,7 @@ def _licences(scene: Scene) -> tuple[str, ...]:
 
 def _build(brief: Brief, rng: np.random.Generator) -> tuple[Scene, dict[int, Wish]]:
     if not brief.indoor:
-        scene = make_outdoors(rng, kind=brief.kind)
-        return scene, _found(scene, brief.wishes)
+        return grant_outdoors(make_outdoors(rng, kind=brief.kind), brief.wishes, rng)
     granted: dict[int, Wish] = {}
 
     def furnish(layout: Layout) -> bool:
@@ -184,16 +182,3 @@ def _build(brief: Brief, rng: np.random.Generator) -> tuple[Scene, dict[int, Wis
         part: finish_of(color, material, rng) for part, color, material in brief.shell if color or material
     }
     return make_room(rng, kind=brief.kind, furnish=furnish, finishes=finishes), granted
-
-
-def _found(scene: Scene, wishes: tuple[Wish, ...]) -> dict[int, Wish]:
-    """Things that an open scene has of those asked for."""
-    found: dict[int, Wish] = {}
-    for wish in wishes:
-        names = wish.names or (wish.role, *(item.name for item in candidates(wish.role)))
-        labels = {name.lower() for name in names}
-        for index, placement in enumerate(scene.placements):
-            if index not in found and placement.label in labels and not placement.background:
-                found[index] = wish
-                break
-    return found

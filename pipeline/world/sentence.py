@@ -236,9 +236,7 @@ def _vocabulary() -> dict[str, tuple]:
 
 
 def _named(role: str, phrase: str) -> tuple[str, ...]:
-    """The models of a role that bear a word of the tables in their name, unless it is the word for the role itself."""
-    if phrase == THINGS[role].split(", ")[0]:
-        return ()
+    """The models of a role that bear a word of the tables in their name; none: any of them will do."""
     return tuple(sorted({i.name for i in candidates(role) if re.search(rf"\b{phrase}\b", i.name.lower())}))
 
 

@@ -1,4 +1,4 @@
-"""Furnishing a room with what a sentence asks for, in the colours and materials that it names."""
+"""Furnishing a room or an open scene with what a sentence asks for, in the colours and materials that it names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from .finishes import CLOTH, surface, wooden
 from .layout import Layout
-from .model import Material, Model, srgb_to_linear
+from .model import Material, Model, placement_matrix, srgb_to_linear
 from .models import load_model
 from .roles import Piece, candidates, pick
-from .scene import Placement
+from .scene import Placement, Scene
 from .sentence import COLORS, Wish
 
 ALONG_WALLS = frozenset(
@@ -43,6 +43,8 @@ ON_TOP = {
 CARRYING = frozenset(role for carriers in ON_TOP.values() for role in carriers)
 LONGEST = 2.6
 """Metres along a wall."""
+MIDDLE = 5.0
+"""Half the side of the flat middle of an open scene, metres."""
 MAIN_SHARE = 0.55
 """Of a model's surface: its largest materials up to this share take the colour that is asked for."""
 TRIES = 20
@@ -71,6 +73,52 @@ def grant(layout: Layout, wishes: tuple[Wish, ...]) -> dict[int, Wish]:
         granted[index] = wish
         anchor = anchor or placed
     return granted
+
+
+def grant_outdoors(
+    scene: Scene, wishes: tuple[Wish, ...], rng: np.random.Generator
+) -> tuple[Scene, dict[int, Wish]]:
+    """An open scene with what is wished for: what it has near its middle, where the ground is flat, and the rest put there.
+
+    What shall have a colour is put there in any case.
+    """
+    granted: dict[int, Wish] = {}
+    placements = list(scene.placements)
+    for wish in wishes:
+        index = None if wish.color or wish.material else _found(placements, wish, granted)
+        if index is None:
+            placed = _in_the_open(placements, wish, rng)
+            if placed is None:
+                continue
+            placements.append(placed)
+            index = len(placements) - 1
+        granted[index] = wish
+    return replace(scene, placements=tuple(placements)), granted
+
+
+def _found(placements: list[Placement], wish: Wish, granted: dict[int, Wish]) -> int | None:
+    names = wish.names or (wish.role, *(item.name for item in candidates(wish.role)))
+    labels = {name.lower() for name in names}
+    for index, placement in enumerate(placements):
+        near = np.abs(placement.matrix[:2, 3]).max() < 2 * MIDDLE
+        if near and index not in granted and placement.label in labels and not placement.background:
+            return index
+    return None
+
+
+def _in_the_open(placements: list[Placement], wish: Wish, rng: np.random.Generator) -> Placement | None:
+    piece = _piece(wish, rng)
+    boxes = [p.start_bounds for p in placements if not p.background]
+    standing = [(low, high) for low, high in boxes if high[2] > 0.3 and (high - low)[:2].max() < 2 * MIDDLE]
+    reach = float(max(piece.model.size[:2])) / 2 + 0.3
+    for _ in range(TRIES):
+        at = rng.uniform(-MIDDLE, MIDDLE, 2)
+        if any((at > low[:2] - reach).all() and (at < high[:2] + reach).all() for low, high in standing):
+            continue
+        model = painted(piece.model, wish, rng) if wish.color or wish.material else piece.model
+        matrix = placement_matrix(float(at[0]), float(at[1]), 0.0, turn=float(rng.uniform(0, 2 * np.pi)))
+        return Placement(model, matrix, piece.name.lower(), piece.key)
+    return None
 
 
 def _place(layout: Layout, wish: Wish, anchor: Placement | None) -> Placement | None:
