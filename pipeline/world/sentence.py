@@ -140,7 +140,7 @@ def read_sentence(text: str) -> Brief:
         side = _side(tokens, position)
         if side is not None:
             position += 3
-            for i in _last_phrase(wishes, count=1):
+            for i in _last_phrase(wishes):
                 wishes[i] = _moved(wishes[i], side)
             continue
         words, meaning = _longest(tokens, position)
@@ -175,11 +175,11 @@ def _side(tokens: list[str], position: int) -> Side | None:
     return None
 
 
-def _last_phrase(wishes: list[Wish], *, count: int) -> range:
+def _last_phrase(wishes: list[Wish]) -> range:
     """Indices of the equal wishes at the end, which were named together."""
     if not wishes:
         return range(0)
-    start = len(wishes) - count
+    start = len(wishes) - 1
     while start > 0 and wishes[start - 1] == wishes[-1]:
         start -= 1
     return range(start, len(wishes))
