@@ -31,6 +31,8 @@ DENSE = 0.75
 """Pixels of a surface that are covered less than this get a splat of their own."""
 OVERLAP = 2
 """Pixels by which pieces of known depth reach over the rim of a hole, so that no crack is left between views."""
+BEHIND_TRUTH = 1.1
+"""What the scene shows lies behind a hole if it is so many times as far away as what is known to be there."""
 BEHIND = 1.02
 """Generated splats that the photo can see must lie at least this much further away than what it shows."""
 
@@ -116,8 +118,7 @@ def grow(
             if depth_of is None:
                 piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera)
             else:
-                missing = window_max(uncovered(*shown).float(), OVERLAP) > 0
-                piece = DepthPicture(picture, depth_of(camera)[0], camera, missing)
+                piece = known_piece(*shown, picture, depth_of(camera)[0], camera)
             gaussians = cat_gaussians([gaussians, lift(picture, piece.depth, camera, mask=piece.mask)])
             pieces.append(piece)
             stop = on_view is not None and on_view(len(pieces), gaussians, camera, picture)
@@ -164,6 +165,22 @@ def missing_piece(
     support = support_behind(depth, known, camera, photo_camera, photo_depth[None])
     depth = complete_depth(depth, known, support)
     depth[missing] = _behind_photo(depth, missing, camera, photo_depth, photo_camera)
+    return DepthPicture(picture, depth, camera, missing)
+
+
+def known_piece(
+    memory: Memory,
+    alpha: Float[Tensor, "v h w"],
+    picture: Float[Tensor, "h w 3"],
+    depth: Float[Tensor, "h w"],
+    camera: Cameras,
+) -> DepthPicture:
+    """The pixels of a picture with true depth where the scene shows nothing, or what lies behind.
+
+    Arguments as those of ``missing_piece``, and the depth.
+    """
+    through = memory.depth[0] > BEHIND_TRUTH * depth
+    missing = window_max((uncovered(memory, alpha) | through).float(), OVERLAP) > 0
     return DepthPicture(picture, depth, camera, missing)
 
 

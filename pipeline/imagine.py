@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ..reconstruct.cameras import Cameras, focal_px_from_fov, pinhole_intrinsics
 from .depth import DepthEstimator
 from .generators import Memory, ViewGenerator, ViewRequest
 from .photo import DEFAULT_FOV_DEG, Photo
+from .surround import KnownPlace
 
 if TYPE_CHECKING:
     from .generators.world import WorldGenerator
@@ -30,10 +28,8 @@ class Imagined:
     generator: ViewGenerator
     depth_estimator: DepthEstimator | None = None
     """None: to be estimated from the picture."""
-    depth_of: Callable[[Cameras], Float[Tensor, "v h w"]] | None = None
-    """See ``grow``."""
-    is_free: Callable[[Cameras], bool] | None = None
-    """Whether cameras can be there, where somebody knows."""
+    place: KnownPlace | None = None
+    """Who knows what every camera sees."""
     remark: str = ""
     """What was made of the sentence, for people."""
 
@@ -56,7 +52,7 @@ def imagine_place(text: str, *, long_side: int, focal_px: float | None = None, s
     place = build_place(text, camera, seed=seed)
     pictures, depths = place.photograph(camera)
     photo = Photo(pictures[0], float(camera.intrinsics[0, 0, 0]), source, (camera.width, camera.height))
-    return Imagined(photo, place, WorldDepth(depths[0]), place.depth_of, place.is_free, _remark(place))
+    return Imagined(photo, place, WorldDepth(depths[0]), place, _remark(place))
 
 
 def _remark(place: WorldGenerator) -> str:

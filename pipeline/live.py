@@ -15,6 +15,7 @@ WORDS = {
     "splats": "First splats",
     "views": "Generating views",
     "refine": "Fitting splats to the views",
+    "around": "Looking around the place",
     "write": "Writing the scene, mesh and clip",
 }
 _PRIOR_SECONDS = 5.0

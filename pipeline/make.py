@@ -15,9 +15,10 @@ from ..reconstruct.cameras import Cameras
 from ..reconstruct.depth_edges import widen_foreground
 from ..reconstruct.errors import InputError
 from ..reconstruct.files.atomic import atomic_folder
+from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
-from ..reconstruct.scene import Scene, load_scene
+from ..reconstruct.scene import PHOTO_UP, Scene, load_scene
 from ..reconstruct.transforms_json import images_from_cameras
 from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
@@ -26,8 +27,9 @@ from .grow import grow
 from .imagine import Imagined, imagine_photo, imagine_place
 from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
-from .progress import Reporter, peak_memory_mb
+from .progress import Advance, Reporter, peak_memory_mb
 from .refine import input_view_psnr, refine
+from .surround import surround
 from .trajectories import Reach, plan_trajectory, reach_of
 from .watch import Nobody, Watcher
 from .writer import ViewWriter, write_scene_folder
@@ -106,35 +108,39 @@ def make_scene(
                 start = Imagined(photo, generator or _generator(options, DEFAULT_GENERATOR))
             else:
                 start, source = _imagined(options, preset, generator, reporter), None
-            photo, generator = start.photo, start.generator
+            photo, generator, place = start.photo, start.generator, start.place
             watcher.photo(photo.image, images_from_cameras(photo.camera, image=source)[0])
         with reporter.stage("depth"):
             estimator = start.depth_estimator or depth_estimator
             estimator = estimator or load_depth_estimator(options.depth_model, device=options.device)
             estimate = estimator(photo.image, photo.focal_px)
-            depth = estimate.depth_m if start.depth_of else widen_foreground(estimate.depth_m)
+            depth = estimate.depth_m if place else widen_foreground(estimate.depth_m)
             watcher.depth(depth)
         with reporter.stage("splats"):
+            shown = DepthPicture(photo.image, depth, photo.camera, torch.ones_like(depth, dtype=torch.bool))
             surface = lift(photo.image, depth, photo.camera)
             watcher.update(surface)
         reach = reach_of(depth, far=estimate.far)
-        clip_cameras, cameras = plan_cameras(photo, reach, options.trajectory, preset, start.is_free)
+        clip_cameras, cameras = plan_cameras(
+            photo, reach, options.trajectory, preset, place.is_free if place else None
+        )
         with reporter.stage("views") as advance:
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
             growth = grow(
                 surface, photo.image, depth, photo.camera, cameras, generator,
-                seed=options.seed, text=options.text, depth_of=start.depth_of, on_view=writer.add,
+                seed=options.seed, text=options.text, depth_of=place.depth_of if place else None, on_view=writer.add,
             )  # fmt: skip
+        if place:
+            with reporter.stage("around") as advance:
+                gaussians, faces = surround(
+                    growth.gaussians, place, shown, size=preset.face, on_view=_shown(watcher, advance)
+                )
+                growth = replace(growth, gaussians=gaussians, pieces=[*growth.pieces, *faces])
         with reporter.stage("refine") as advance:
             gaussians = refine(
-                growth,
-                photo,
-                preset.iterations,
-                options.seed,
-                watcher,
-                advance,
-                perceptual=options.perceptual,
-            )
+                growth, photo, preset.iterations, options.seed, watcher, advance,
+                weights=options.generated_weights, perceptual=options.perceptual,
+            )  # fmt: skip
         with reporter.stage("write") as advance:
             info = {
                 "source": _described(source, options, photo),
@@ -143,10 +149,9 @@ def make_scene(
                 "cancelled": watcher.cancelled,
                 "stages": {name: round(seconds, 3) for name, seconds in reporter.seconds.items()},
             }
-            scene = Scene(gaussians, metres_per_unit=1.0, views=writer.views, info=info)
-            whole = torch.ones_like(depth, dtype=torch.bool)
-            surfaces = [DepthPicture(photo.image, depth, photo.camera, whole), *growth.pieces]
-            write_scene_folder(folder, scene, surfaces, clip_cameras, advance)
+            up = place.up if place else torch.tensor(PHOTO_UP)
+            scene = Scene(gaussians, up=up, metres_per_unit=1.0, views=writer.views, info=info)
+            write_scene_folder(folder, scene, [shown, *growth.pieces], clip_cameras, advance)
     watcher.finish(load_scene(out))
     return MakeReport(
         str(out), sum(reporter.seconds.values()), dict(reporter.seconds), peak_memory_mb(), len(gaussians),
@@ -198,6 +203,17 @@ def _imagined(
             reporter.note(place.remark)
             return place
     return imagine_photo(options.text, generator or _generator(options, TEXT_GENERATOR), **size)
+
+
+def _shown(watcher: Watcher, advance: Advance) -> Callable[[int, int, Gaussians], bool]:
+    """Shows a watcher a scene that grows; the answer is whether to stop."""
+
+    def on_view(done: int, total: int, gaussians: Gaussians) -> bool:
+        advance(done, total)
+        watcher.update(gaussians)
+        return watcher.cancelled
+
+    return on_view
 
 
 def _described(source: Path | None, options: MakeOptions, photo: Photo) -> dict[str, object]:

@@ -22,14 +22,22 @@ class Preset:
     iterations: int
     """Optimisation steps over all views at the end."""
     clip_frames: int
+    face: int
+    """Pixels along a side of the pictures that show the rest of a place that is known, see ``surround``."""
     seconds: int
     megabytes: int
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "draft": Preset(long_side=512, views=6, iterations=60, clip_frames=48, seconds=25, megabytes=1000),
-    "standard": Preset(long_side=640, views=12, iterations=200, clip_frames=72, seconds=70, megabytes=1200),
-    "fine": Preset(long_side=960, views=24, iterations=400, clip_frames=120, seconds=600, megabytes=4000),
+    "draft": Preset(
+        long_side=512, views=6, iterations=60, clip_frames=48, face=224, seconds=25, megabytes=1000
+    ),
+    "standard": Preset(
+        long_side=640, views=12, iterations=200, clip_frames=72, face=288, seconds=70, megabytes=1200
+    ),
+    "fine": Preset(
+        long_side=960, views=24, iterations=400, clip_frames=120, face=416, seconds=600, megabytes=4000
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from .windows import window_max
 SIGMA_PX = 0.55
 """Standard deviation of a splat in pixels of the picture: neighbours overlap, texture stays sharp."""
 MAX_STRETCH = 4.0
-"""A disc seen at a grazing angle is at most this much longer than wide; more would be rubber."""
+"""Where depth is estimated, more would be rubber."""
 THICKNESS = 0.15
 """Standard deviation along the normal, relative to that across the disc."""
 
@@ -28,6 +28,8 @@ def lift(
     *,
     mask: Bool[Tensor, "h w"] | None = None,
     opacity: float = 0.96,
+    sigma_px: float = SIGMA_PX,
+    max_stretch: float = MAX_STRETCH,
 ) -> Gaussians:
     """One splat per pixel.
 
@@ -39,6 +41,8 @@ def lift(
         camera: a batch of one, of the picture's size.
         mask: pixels to lift; default all.
         opacity: of every splat.
+        sigma_px: standard deviation of a splat in pixels; wider ones are softer, and closed when seen from near.
+        max_stretch: length of a disc seen at a grazing angle, relative to its width, at most.
     """
     h, w = depth.shape
     mask = torch.ones(h, w, dtype=torch.bool) if mask is None else mask
@@ -50,10 +54,10 @@ def lift(
     cosine = (normals * toward).sum(-1, keepdim=True)
     tilt = F.normalize(toward - cosine * normals + 1e-9 * _any_tangent(normals), dim=-1)
     across = torch.linalg.cross(normals, tilt)
-    stretch = (1.0 / cosine.clamp_min(1.0 / MAX_STRETCH)).clamp_max(MAX_STRETCH)
+    stretch = 1.0 / cosine.clamp_min(1.0 / max_stretch)
     rotation = torch.stack([tilt, across, normals], dim=-1)
     ones = torch.ones_like(stretch)
-    scales = SIGMA_PX * footprint * torch.cat([stretch, ones, THICKNESS * ones], dim=-1)
+    scales = sigma_px * footprint * torch.cat([stretch, ones, THICKNESS * ones], dim=-1)
     logits = torch.logit(torch.full((len(points),), opacity))
     return Gaussians(
         points, wxyz_from_rotation(rotation), scales.log(), logits, sh_from_rgb(image[mask])[:, None]

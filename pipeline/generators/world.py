@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from ..world.render import Look, Renderer, View
 from ..world.rooms import make_room
 from ..world.scene import Scene
 from ..world.sentence import Brief, Wish, read_sentence
-from ..world.viewpoint import Viewpoint, best_view
+from ..world.viewpoint import Viewpoint, best_view, standing_places
 from ..world.wishes import finish_of, grant, grant_outdoors
 from . import ViewRequest
 
@@ -47,7 +48,8 @@ class WorldGenerator:
     world_from_home: np.ndarray
     """float64 [4, 4]: the photo's camera, which makes the scene's world."""
     look: Look
-    space: FreeSpace
+    scene: Scene
+    field: LightField
     brief: Brief
     unseen: tuple[Wish, ...]
     """What was asked for and is not in the photo."""
@@ -79,13 +81,28 @@ class WorldGenerator:
             )
         return torch.stack(pictures), torch.stack(depths)
 
+    @cached_property
+    def _space(self) -> FreeSpace:
+        return FreeSpace.of(self.field)
+
     def is_free(self, cameras: Cameras) -> bool:
         """Whether all cameras of the photo's world keep off what is in the place."""
         positions = np.c_[cameras.positions.double().numpy(), np.ones(len(cameras))] @ self.world_from_home.T
-        return bool(self.space.at(positions[:, :3]).min() > CLEARANCE)
+        return bool(self._space.at(positions[:, :3]).min() > CLEARANCE)
+
+    @property
+    def up(self) -> Float[Tensor, "3"]:
+        """See ``KnownPlace``."""
+        return torch.from_numpy(self.world_from_home[2, :3]).float()
+
+    def standpoints(self, most: int) -> Float[Tensor, "n 3"]:
+        """See ``KnownPlace``."""
+        eyes = standing_places(self.scene, self.field, self.world_from_home[:3, 3], most)
+        rotation, home = self.world_from_home[:3, :3], self.world_from_home[:3, 3]
+        return torch.from_numpy((eyes - home) @ rotation).float()
 
     def depth_of(self, cameras: Cameras) -> Float[Tensor, "v h w"]:
-        """See ``grow``."""
+        """See ``KnownPlace``."""
         return self.photograph(cameras)[1]
 
 
@@ -143,9 +160,16 @@ def build_place(text: str, camera: Cameras, *, seed: int = 0) -> WorldGenerator:
     unseen = list(brief.wishes)
     for index in best.viewpoint.seen:
         unseen.remove(best.granted[index])
-    view, space = best.viewpoint.view, FreeSpace.of(best.field)
+    view = best.viewpoint.view
     return WorldGenerator(
-        renderer, view.world_from_cam, view.look, space, brief, tuple(unseen), _licences(best.scene)
+        renderer,
+        view.world_from_cam,
+        view.look,
+        best.scene,
+        best.field,
+        brief,
+        tuple(unseen),
+        _licences(best.scene),
     )
 
 

@@ -116,13 +116,13 @@ def _near_home(
         offset = rng.uniform(-1, 1, 3) * [0.8, 0.3, 0.6] * reach
         aim = np.array([*(rng.uniform(-1, 1, 2) * [0.45, 0.15]), 1.0]) * focus
         eye, target = (home.world_from_cam[:3] @ np.append(point, 1.0) for point in (offset, aim))
-        if space.at(eye[None])[0] > 0.25 and _way_free(field, home.world_from_cam[:3, 3], eye):
+        if space.at(eye[None])[0] > 0.25 and way_free(field, home.world_from_cam[:3, 3], eye):
             break
         reach *= 0.8
     return replace(home, world_from_cam=look_at_roll(eye, target, 0.0))
 
 
-def _way_free(field: LightField, start: np.ndarray, end: np.ndarray) -> bool:
+def way_free(field: LightField, start: np.ndarray, end: np.ndarray) -> bool:
     """Whether nothing stands between two places."""
     way = end - start
     length = float(np.linalg.norm(way))
@@ -310,7 +310,7 @@ def careful_look(seen: np.ndarray, *, shade: float) -> Look:
     """Exposure and white balance of somebody who takes care; arguments as those of ``choose_look``."""
     exposure, color = _metered(seen, shade)
     values = 1.15 * exposure * color**-0.7
-    return Look((float(values[0]), float(values[1]), float(values[2])), contrast=0.2, vignette=0.1)
+    return Look((float(values[0]), float(values[1]), float(values[2])), contrast=0.2, vignette=0.0)
 
 
 def _metered(seen: np.ndarray, shade: float) -> tuple[float, np.ndarray]:

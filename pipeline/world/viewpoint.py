@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .light import LightField
-from .paths import FreeSpace, careful_look, look_at_roll, probe_rays
+from .paths import FreeSpace, careful_look, look_at_roll, probe_rays, way_free
 from .render import Renderer, View
 from .scene import Placement, Scene
 from .sentence import Wish
@@ -26,6 +26,12 @@ NEAREST = 0.5
 """Metres between the camera and what is before it."""
 STEEPEST = 0.5
 """Most that one looks down, metres per metre."""
+STANDING_ROOM = 0.3
+"""Metres between eyes and everything else."""
+APART = 1.2
+"""Least metres between two places to stand."""
+STROLL = 6.0
+"""Metres that one walks from the first place at most."""
 DEPTH_WEIGHT = 0.15
 """How much it counts that a view is no bare wall, see ``relief``."""
 
@@ -87,6 +93,34 @@ def best_view(
         if found == CANDIDATES:
             break
     return best
+
+
+def standing_places(
+    scene: Scene, field: LightField, home: np.ndarray, most: int, *, spacing: float = 0.25
+) -> np.ndarray:
+    """Eyes [n, 3] in a scene from which all of it is seen: far from each other, in sight of the first one.
+
+    Args:
+        scene: where.
+        field: of its light.
+        home: [3], the first place.
+        most: n at most; fewer where there is no room.
+        spacing: metres between the places that are tried.
+    """
+    reach = np.arange(-STROLL, STROLL + spacing, spacing)
+    eyes = home + np.stack([*np.meshgrid(reach, reach), np.zeros((len(reach),) * 2)], axis=-1).reshape(-1, 3)
+    inside = (eyes > np.array(scene.low)).all(1) & (eyes < np.array(scene.high)).all(1)
+    if scene.indoor and len(scene.outline):
+        inside &= inside_outline(scene.outline, eyes[:, :2])
+    eyes = eyes[inside & (FreeSpace.of(field).at(eyes) > STANDING_ROOM)]
+    eyes = eyes[[way_free(field, home, eye) for eye in eyes]]
+    places = [home]
+    while len(places) < most and len(eyes):
+        apart = np.min([np.linalg.norm(eyes - place, axis=1) for place in places], axis=0)
+        if apart.max() < APART:
+            break
+        places.append(eyes[apart.argmax()])
+    return np.stack(places)
 
 
 def _pose(scene: Scene, space: FreeSpace, wanted: list[int], rng: np.random.Generator) -> np.ndarray | None:

@@ -13,13 +13,18 @@ from cosmorama.pipeline.imagine import imagine_photo, imagine_place
 from cosmorama.pipeline.make import MakeOptions, make_scene
 from cosmorama.pipeline.presets import Preset
 from cosmorama.pipeline.progress import Reporter
+from cosmorama.pipeline.refine import input_view_psnr
+from cosmorama.pipeline.surround import cube_faces, surround
 from cosmorama.pipeline.world import generate, roles, sentence, wishes
 from cosmorama.pipeline.world.render import Renderer
 from cosmorama.reconstruct.cameras import Cameras
 from cosmorama.reconstruct.errors import InputError
+from cosmorama.reconstruct.lift import lift
+from cosmorama.reconstruct.mesh.grid import DepthPicture
+from cosmorama.reconstruct.rasterize import rasterize
 from cosmorama.reconstruct.scene import load_scene
 
-TINY = Preset(long_side=96, views=3, iterations=12, clip_frames=6, seconds=1, megabytes=1)
+TINY = Preset(long_side=96, views=3, iterations=12, clip_frames=6, face=48, seconds=1, megabytes=1)
 
 
 class Painter:
@@ -90,7 +95,7 @@ def test_views_of_a_place_agree_with_its_depth(place):
     pose = torch.eye(4)
     pose[0, 3] = 0.15
     moved = Cameras(pose[None], home.intrinsics, home.width, home.height)
-    seen = place.depth_of(moved)[0]
+    seen = place.place.depth_of(moved)[0]
     points = home.unproject(depth[None])[0].reshape(-1, 3)
     pixels, z = (value[0] for value in moved.project(points[None]))
     x, y = pixels.floor().long().unbind(-1)
@@ -102,10 +107,52 @@ def test_views_of_a_place_agree_with_its_depth(place):
 
 def test_cameras_inside_things_are_not_free(place):
     home = place.photo.camera
-    assert place.is_free(home)
+    assert place.place.is_free(home)
     into = torch.eye(4)
     into[2, 3] = place.depth_estimator(place.photo.image, 1.0).depth_m[home.height // 2, home.width // 2]
-    assert not place.is_free(Cameras(into[None], home.intrinsics, home.width, home.height))
+    assert not place.place.is_free(Cameras(into[None], home.intrinsics, home.width, home.height))
+
+
+def test_people_can_stand_in_several_free_places_of_a_room(place):
+    eyes = place.place.standpoints(4)
+    assert torch.equal(eyes[0], torch.zeros(3))
+    assert 2 <= len(eyes) <= 4
+    assert torch.cdist(eyes, eyes)[~torch.eye(len(eyes), dtype=torch.bool)].min() > 1
+    assert (eyes @ place.place.up).abs().max() < 1e-4  # all at one height
+    poses = torch.eye(4).repeat(len(eyes), 1, 1)
+    poses[:, :3, 3] = eyes
+    home = place.photo.camera
+    assert place.place.is_free(
+        Cameras(poses, home.intrinsics.expand(len(eyes), 3, 3), home.width, home.height)
+    )
+
+
+def test_a_place_goes_on_where_no_view_looked(place):
+    photo, known = place.photo, place.place
+    depth = place.depth_estimator(photo.image, 1.0).depth_m
+    shown = DepthPicture(photo.image, depth, photo.camera, torch.ones_like(depth, dtype=torch.bool))
+    start = lift(photo.image, depth, photo.camera)
+    whole, pieces = surround(start, known, shown, size=128)
+    behind = cube_faces(torch.zeros(1, 3), known.up, 64)[[2]]
+    assert rasterize(start, behind).alpha.max() < 0.1
+    seen = rasterize(whole, behind)
+    assert (seen.alpha > 0.9).float().mean() > 0.98
+    assert (seen.color - known.photograph(behind)[0]).abs().mean() < 0.05
+    assert len(whole) - len(start) < sum(int(piece.mask.sum()) for piece in pieces)
+    before, after = (input_view_psnr(splats, photo) for splats in (start, whole))
+    assert after > before - 1.5  # what the photo shows is not hidden
+
+
+def test_faces_of_a_cube_see_every_direction_once():
+    up = torch.nn.functional.normalize(torch.tensor([0.1, -0.9, -0.3]), dim=0)
+    faces = cube_faces(torch.tensor([[1.0, 2.0, 3.0]]), up, 32)
+    around = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
+    pixels, z = faces.project(faces.positions[:1] + around.expand(6, -1, -1))
+    inside = (z > 0) & ((pixels > 0) & (pixels < 32)).all(-1)
+    assert 1.0 <= inside.sum(0).float().mean() < 1.1
+    assert inside.any(0).all()
+    level = faces.world_from_cam[:4, :3, 1]  # down in the picture
+    assert torch.allclose(level, -up.expand(4, 3), atol=1e-5)
 
 
 def test_open_scenes_get_what_they_lack(built_in):
@@ -132,6 +179,8 @@ def test_a_scene_is_made_from_a_sentence_alone(built_in, tmp_path):
     assert sum(view.generated for view in scene.views) == TINY.views
     depths = scene.gaussians.means[:, 2]
     assert np.ptp(np.log(depths[depths > 0.1].numpy())) > 0.5  # a place, not a wall
+    assert depths.min() < -0.5  # also behind the camera
+    assert -1 < scene.up[1] < -0.8  # the camera looks down a little, and it is known how much
 
 
 def test_without_the_world_the_diffusion_model_draws(monkeypatch, tmp_path, capsys):

@@ -21,7 +21,7 @@ from cosmorama.pipeline.watch import Nobody
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.scene import load_scene
 
-TINY = Preset(long_side=96, views=3, iterations=12, clip_frames=6, seconds=1, megabytes=1)
+TINY = Preset(long_side=96, views=3, iterations=12, clip_frames=6, face=48, seconds=1, megabytes=1)
 
 
 class RampWithBox:

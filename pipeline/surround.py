@@ -1,0 +1,114 @@
+"""The rest of a place that is known, for turning round and walking about: what cubes around where people may stand see.
+
+Coarser than the photo and the views near it: one splat per pixel of a cube's face, only where nothing is yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..reconstruct.cameras import Cameras, focal_px_from_fov, look_at, pinhole_intrinsics
+from ..reconstruct.gaussians import Gaussians, cat_gaussians
+from ..reconstruct.lift_blocks import lift_blocks
+from ..reconstruct.mesh.grid import DepthPicture
+from .grow import BEHIND, known_piece, show
+
+STANDPOINTS = 4
+"""Places at most from which a scene is completed."""
+SIGMA_PX = 0.75
+"""Standard deviation of splats in pixels: one looks at them from nearer than they were seen, dots would show."""
+MAX_STRETCH = 12.0
+"""Of splats: depth is exact here, ground can be closed up to the horizon."""
+FACE_DEG = 91.0
+"""Field of view of a face: a little over a right angle, so that no crack is left between two."""
+
+
+class KnownPlace(Protocol):
+    """Somebody who can tell what every camera sees, as exactly as a photo is."""
+
+    @property
+    def up(self) -> Float[Tensor, "3"]:
+        """Unit vector in the photo's world."""
+        ...
+
+    def photograph(self, cameras: Cameras) -> tuple[Float[Tensor, "v h w 3"], Float[Tensor, "v h w"]]:
+        """Pictures and their z depth."""
+        ...
+
+    def depth_of(self, cameras: Cameras) -> Float[Tensor, "v h w"]:
+        """That depth alone."""
+        ...
+
+    def is_free(self, cameras: Cameras) -> bool:
+        """Whether all the cameras can be there."""
+        ...
+
+    def standpoints(self, most: int) -> Float[Tensor, "n 3"]:
+        """Where eyes may be, far from each other, the photo's place first; n is ``most`` or fewer."""
+        ...
+
+
+def surround(
+    gaussians: Gaussians,
+    place: KnownPlace,
+    photo: DepthPicture,
+    *,
+    size: int,
+    on_view: Callable[[int, int, Gaussians], bool] | None = None,
+) -> tuple[Gaussians, list[DepthPicture]]:
+    """Splats for what the scene does not show yet from any of some places, in all directions.
+
+    Args:
+        gaussians: the scene so far.
+        place: what it shows.
+        photo: with its depth; what it shows it shows better.
+        size: pixels along a side of a face.
+        on_view: called as (faces done, faces in all, scene so far); if it returns True, that is all.
+
+    Returns:
+        The scene, and what each face added.
+    """
+    cameras = cube_faces(place.standpoints(STANDPOINTS), place.up, size)
+    pieces: list[DepthPicture] = []
+    for index, camera in enumerate(cameras):
+        pictures, depths = place.photograph(camera)
+        piece = known_piece(*show(gaussians, camera), pictures[0], depths[0], camera)
+        piece = replace(piece, mask=piece.mask & hidden_from(photo, camera.unproject(piece.depth[None])[0]))
+        new = lift_blocks(
+            piece.image, piece.depth, camera, mask=piece.mask, sigma_px=SIGMA_PX, max_stretch=MAX_STRETCH
+        )
+        gaussians = cat_gaussians([gaussians, new])
+        pieces.append(piece)
+        if on_view and on_view(index + 1, len(cameras), gaussians):
+            break
+    return gaussians, pieces
+
+
+def hidden_from(photo: DepthPicture, points: Float[Tensor, "h w 3"]) -> Bool[Tensor, "h w"]:
+    """Which points of the world a photo does not show: outside its frame, or behind its surface."""
+    height, width = photo.depth.shape
+    pixels, z = (value[0] for value in photo.camera.project(points.reshape(1, -1, 3)))
+    x, y = pixels.floor().long().unbind(-1)
+    inside = (z > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    surface = photo.depth[y.clamp(0, height - 1), x.clamp(0, width - 1)]
+    return (~inside | (z > BEHIND * surface)).reshape(points.shape[:2])
+
+
+def cube_faces(positions: Float[Tensor, "n 3"], up: Float[Tensor, "3"], size: int) -> Cameras:
+    """Six square cameras at each position: forward (the photo's direction, level), right, back, left, down, up."""
+    forward = torch.tensor([0.0, 0.0, 1.0])
+    forward = F.normalize(forward - (forward @ up) * up, dim=0)
+    right = torch.linalg.cross(forward, up)
+    ways = [(forward, up), (right, up), (-forward, up), (-right, up), (-up, forward), (up, forward)]
+    poses = torch.stack(
+        [look_at(positions, positions + way, up=above) for way, above in ways], dim=1
+    ).flatten(0, 1)
+    focal = float(focal_px_from_fov(FACE_DEG, size))
+    return Cameras(poses, pinhole_intrinsics(focal, size, size).expand(len(poses), 3, 3), size, size)
