@@ -18,7 +18,7 @@ from ..reconstruct.cameras import Cameras, focal_px_from_fov, look_at, pinhole_i
 from ..reconstruct.gaussians import Gaussians, cat_gaussians
 from ..reconstruct.lift_blocks import lift_blocks
 from ..reconstruct.mesh.grid import DepthPicture
-from .grow import BEHIND, known_piece, show
+from .pieces import BEHIND, known_piece, show
 
 STANDPOINTS = 4
 """Places at most from which a scene is completed."""
@@ -93,12 +93,8 @@ def surround(
 
 def hidden_from(photo: DepthPicture, points: Float[Tensor, "h w 3"]) -> Bool[Tensor, "h w"]:
     """Which points of the world a photo does not show: outside its frame, or behind its surface."""
-    height, width = photo.depth.shape
-    pixels, z = (value[0] for value in photo.camera.project(points.reshape(1, -1, 3)))
-    x, y = pixels.floor().long().unbind(-1)
-    inside = (z > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    surface = photo.depth[y.clamp(0, height - 1), x.clamp(0, width - 1)]
-    return (~inside | (z > BEHIND * surface)).reshape(points.shape[:2])
+    place, z, inside = photo.camera.locate(points.reshape(-1, 3))
+    return (~inside | (z > BEHIND * photo.depth[place])).reshape(points.shape[:2])
 
 
 def cube_faces(positions: Float[Tensor, "n 3"], up: Float[Tensor, "3"], size: int) -> Cameras:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 OPENGL_FROM_OPENCV = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
@@ -111,6 +111,18 @@ class Cameras:
         depth = in_cam[..., 2]
         homogeneous = in_cam @ self.intrinsics.transpose(-1, -2)
         return homogeneous[..., :2] / homogeneous[..., 2:], depth
+
+    def locate(
+        self, points: Float[Tensor, "n 3"]
+    ) -> tuple[tuple[Int[Tensor, "n"], Int[Tensor, "n"]], Float[Tensor, "n"], Bool[Tensor, "n"]]:
+        """Where one camera, a batch of one, has points: (rows, columns), depth, and whether they are in its frame.
+
+        Rows and columns of points outside the frame are those of some pixel at its rim.
+        """
+        pixels, depth = (values[0] for values in self.project(points[None]))
+        column, row = pixels.nan_to_num(-1.0).clamp(-1, 1e6).floor().long().unbind(-1)
+        inside = (depth > 0) & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        return (row.clamp(0, self.height - 1), column.clamp(0, self.width - 1)), depth, inside
 
 
 def cat_cameras(cameras: Sequence[Cameras]) -> Cameras:

@@ -78,14 +78,11 @@ def hider_depth(
     points = origins + behind[holes][:, None] * directions
     nearest = torch.full_like(behind, torch.inf)
     for photo, shown in zip(photos, photo_depths, strict=True):
-        pixels, z = photo.project(points[None])
-        x, y = pixels[0].nan_to_num(-1.0).clamp(-1, 1e6).floor().long().unbind(-1)
-        inside = (z[0] > 0) & (x >= 0) & (x < photo.width) & (y >= 0) & (y < photo.height)
-        row, column = y.clamp(0, photo.height - 1), x.clamp(0, photo.width - 1)
-        before = shown[row, column]
-        origin, direction = (rays[0][row, column] for rays in photo.rays())
+        place, z, inside = photo.locate(points)
+        before = shown[place]
+        origin, direction = (rays[0][place] for rays in photo.rays())
         _, seen = camera.project((origin + before[:, None] * direction)[None])
-        hides = inside & (BEFORE * before < z[0]) & (seen[0] > 0)
+        hides = inside & (BEFORE * before < z) & (seen[0] > 0)
         nearest[holes] = torch.where(hides, torch.minimum(seen[0], nearest[holes]), nearest[holes])
     return nearest
 

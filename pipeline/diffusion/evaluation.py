@@ -22,11 +22,12 @@ from ..depth.frames import INTRINSICS, frame_folder, read_frame
 from ..dinov2 import PATCH, dinov2_features
 from ..generators import ViewGenerator, ViewRequest
 from ..generators.blend import blend_generated
-from ..grow import COVERED, grow, show
+from ..grow import grow
+from ..pieces import COVERED, known_pixels, show
 from .filling import Filling
 from .generator import filled_memory
 from .groups import PosedViews, resize_images
-from .memory import fill_memory, known_pixels
+from .memory import fill_memory
 
 DINO_LAYER = 6
 """Middle features see texture as well as things; the last layer mostly sees things."""

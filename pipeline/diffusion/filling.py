@@ -22,10 +22,10 @@ from ...reconstruct.cameras import Cameras
 from ...reconstruct.errors import InputError
 from ..generators import Memory
 from ..latents.codec import CELL
+from ..pieces import known_pixels
 from ..training.checkpoints import load_weights, save_weights
 from .guesses import COLORS, Source, guess
 from .layers import zero_init
-from .memory import known_pixels
 
 GEOMETRY_MAPS = 39
 STATISTICS = len(COLORS) - 1 + 4

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from ...reconstruct.files.atomic import atomic_write
 from ..latents.codec import CELL
 from ..latents.photos import is_held_out
+from ..pieces import known_pixels
 from ..training.checkpoints import read_metadata
 from ..training.loop import LoopConfig, step_generator, train
 from ..training.processes import Processes
 from .filling import OFFSET, Filling, FillingConfig, describe, save_filling
 from .groups import PosedViews
 from .guesses import COLORS, Guesses, Source, guess
-from .memory import known_pixels, remember, spoil_depth
+from .memory import remember, spoil_depth
 
 HIDDEN = 0.02
 """Cells of which less than this share is hidden are not learnt from."""

@@ -19,12 +19,13 @@ from ..generators.blend import blend_generated
 from ..generators.detail import add_detail
 from ..generators.inpaint import background_source
 from ..latents.codec import CELL, Codec, codec_from_file, load_codec
+from ..pieces import known_pixels
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
 from .filling import Filling, fill, filling_from_file, load_filling
 from .groups import resize_images
 from .guesses import Source
 from .guidance import guided
-from .memory import encode_memory, fill_memory, known_pixels
+from .memory import encode_memory, fill_memory
 from .model import ViewModel, load_view_model
 from .samplers import SamplerName, sampler_by_name
 from .schedules import sampling_sigmas, shift_for_views

@@ -24,7 +24,8 @@ from ...reconstruct.depth_edges import depth_edges
 from ...reconstruct.lift import surface_normals
 from ..generators import Memory
 from ..latents.codec import CELL
-from .memory import known_pixels, pull_push
+from ..pieces import known_pixels
+from .memory import pull_push
 
 FINE = 4
 """Pixels along the side of what is averaged first: half a cell."""

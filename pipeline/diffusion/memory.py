@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ...reconstruct.cameras import Cameras
@@ -16,8 +16,8 @@ from ...reconstruct.depth_completion import background_support
 from ...reconstruct.gaussians import cat_gaussians
 from ...reconstruct.lift import lift
 from ..generators import Memory
-from ..grow import COVERED, show
 from ..latents.codec import CELL, Codec
+from ..pieces import known_pixels, show
 from .conditions import subcells
 
 
@@ -45,11 +45,6 @@ def remember(
         black = images.new_zeros(len(targets), targets.height, targets.width, 3)
         return Memory(black, black[..., 0], black[..., 0])
     return show(cat_gaussians(parts), targets)[0]
-
-
-def known_pixels(memory: Memory) -> Bool[Tensor, "v h w"]:
-    """Where the memory can be trusted."""
-    return (memory.coverage > COVERED) & (memory.depth > 0)
 
 
 def encode_memory(

@@ -16,8 +16,8 @@ from ...reconstruct.cameras import Cameras, look_at
 from ...reconstruct.lift import lift
 from ...reconstruct.rasterize import rasterize
 from ..generators import Memory
-from ..grow import show
 from ..latents.codec import CELL, Codec
+from ..pieces import show
 from .conditions import plucker_maps
 from .filling import Filling, fill
 from .groups import PosedViews
@@ -147,11 +147,8 @@ def visible_from(
     """
     surface = lift(depth.new_zeros(*depth.shape, 3), depth, camera)
     nearest = rasterize(surface, other).median_depth[0]
-    pixels, z = other.project(camera.unproject(depth[None]).reshape(1, -1, 3))
-    x, y = pixels[0].floor().long().unbind(-1)
-    inside = (z[0] > 0) & (x >= 0) & (x < other.width) & (y >= 0) & (y < other.height)
-    shown = nearest[y.clamp(0, other.height - 1), x.clamp(0, other.width - 1)]
-    return (inside & (z[0] <= tolerance * shown)).view_as(depth)
+    place, z, inside = other.locate(camera.unproject(depth[None]).reshape(-1, 3))
+    return (inside & (z <= tolerance * nearest[place])).view_as(depth)
 
 
 def _variant(

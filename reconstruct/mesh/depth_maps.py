@@ -95,12 +95,9 @@ def without_contradictions(maps: Sequence[DepthMap], *, witnesses: int = WITNESS
         points = m.camera.unproject(m.depth[None])[0][shown]
         balance = torch.ones(len(points), dtype=torch.int32)
         for j in chosen[i].tolist():
-            pixels, z = maps[j].camera.project(points[None])
-            column, row = pixels[0].floor().long().unbind(-1)
-            height, width = maps[j].depth.shape
-            inside = (z[0] > 0) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
-            there = maps[j].depth[row.clamp(0, height - 1), column.clamp(0, width - 1)]
-            off = (z[0] - there) / there.clamp_min(1e-9)
+            place, z, inside = maps[j].camera.locate(points)
+            there = maps[j].depth[place]
+            off = (z - there) / there.clamp_min(1e-9)
             seen = inside & (there > 0)
             balance += (seen & (off.abs() < SAME)).int() - (seen & (off < -SAME)).int()
         depth = m.depth.clone()

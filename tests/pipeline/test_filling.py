@@ -26,7 +26,8 @@ from cosmorama.pipeline.diffusion.filling_training import (
 )
 from cosmorama.pipeline.diffusion.groups import PosedViews
 from cosmorama.pipeline.diffusion.guesses import COLORS, Source, guess
-from cosmorama.pipeline.diffusion.memory import known_pixels, remember
+from cosmorama.pipeline.diffusion.memory import remember
+from cosmorama.pipeline.pieces import known_pixels
 from cosmorama.pipeline.training.loop import LoopConfig
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.errors import InputError

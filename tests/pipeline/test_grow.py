@@ -1,11 +1,14 @@
 import torch
 
+from cosmorama.pipeline.consensus import in_consensus
 from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.generators.blend import blend_generated
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_holes
-from cosmorama.pipeline.grow import BEHIND, grow, show
-from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
+from cosmorama.pipeline.grow import grow
+from cosmorama.pipeline.pieces import BEHIND, known_pixels, show
+from cosmorama.reconstruct.cameras import Cameras, cat_cameras, pinhole_intrinsics
 from cosmorama.reconstruct.lift import lift
+from cosmorama.reconstruct.mesh.grid import DepthPicture
 
 W, H = 64, 48
 CAMERA = Cameras(torch.eye(4)[None], pinhole_intrinsics(60.0, W, H)[None], W, H)
@@ -74,6 +77,42 @@ def test_the_scene_remembers_what_it_was_given():
     growth = grown(sideways(0.3, 0.3))  # the same camera twice
     assert growth.pieces[0].mask.sum() > 50
     assert growth.pieces[1].mask.sum() < 0.1 * growth.pieces[0].mask.sum()
+
+
+class Guesses:
+    """Each picture of a group is one grey; its covered pixels are the memory's."""
+
+    name, licences, group_size = "guesses (test)", (), 8
+
+    def __init__(self, *greys):
+        self.greys = torch.tensor(greys)
+
+    def __call__(self, request, *, on_progress=None):
+        pictures = self.greys[:, None, None, None].expand(len(self.greys), H, W, 3)
+        return torch.where(known_pixels(request.memory)[..., None], request.memory.color, pictures)
+
+
+def test_pictures_of_a_group_meet_in_the_middle():
+    image, depth = box_before_wall()
+    cameras = sideways(0.3, 0.3, 0.3)
+    growth = grow(lift(image, depth, CAMERA), image, depth, CAMERA, cameras, Guesses(0.2, 0.3, 0.7), seed=0)
+    revealed = growth.support[0] < 0.1
+    assert revealed.sum() > 50
+    assert (growth.images[:, revealed] - 0.4).abs().max() < 0.03  # nobody's own guess
+    alone = grow(lift(image, depth, CAMERA), image, depth, CAMERA, cameras[[0]], Guesses(0.2), seed=0)
+    assert (alone.images[0, revealed] - 0.2).abs().max() < 1e-4
+
+
+def test_texture_is_not_averaged():
+    unknown = torch.ones(H, W, dtype=torch.bool)
+    stripes = torch.arange(W).remainder(2).float()[None, :, None].expand(H, W, 3) * 0.2
+    own = DepthPicture(stripes + 0.2, torch.full((H, W), 3.0), CAMERA, unknown)
+    pictures = torch.stack([stripes + 0.2, 0.8 - stripes])
+    same = cat_cameras([CAMERA, CAMERA])
+    image = in_consensus(own, unknown, pictures, unknown.expand(2, H, W), same, 0).image
+    assert image.mean() > 0.45  # half of the way from 0.3 to 0.7
+    contrast = (image[:, 1::2] - image[:, 0::2]).mean()
+    assert contrast > 0.15  # the mean of the two has none
 
 
 def test_covered_pixels_are_returned_as_they_were():

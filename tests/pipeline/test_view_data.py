@@ -10,7 +10,6 @@ from cosmorama.pipeline.diffusion.groups import PosedViews
 from cosmorama.pipeline.diffusion.memory import (
     encode_memory,
     fill_memory,
-    known_pixels,
     pull_push,
     remember,
     spoil_depth,
@@ -26,6 +25,7 @@ from cosmorama.pipeline.diffusion.sources import world_scenes
 from cosmorama.pipeline.diffusion.text import no_text
 from cosmorama.pipeline.generators import Memory
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig
+from cosmorama.pipeline.pieces import known_pixels
 from cosmorama.pipeline.world import WorldFrame
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.errors import InputError

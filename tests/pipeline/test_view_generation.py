@@ -21,7 +21,7 @@ from cosmorama.pipeline.diffusion.generator import (
 )
 from cosmorama.pipeline.diffusion.groups import PosedViews
 from cosmorama.pipeline.diffusion.guesses import Source
-from cosmorama.pipeline.diffusion.memory import fill_memory, known_pixels, remember
+from cosmorama.pipeline.diffusion.memory import fill_memory, remember
 from cosmorama.pipeline.diffusion.model import ViewModel, build_network
 from cosmorama.pipeline.diffusion.prepare import prepare_scene
 from cosmorama.pipeline.diffusion.repa import RepaConfig, alignment_loss
@@ -33,6 +33,7 @@ from cosmorama.pipeline.diffusion.training import ViewTrainingConfig, train_view
 from cosmorama.pipeline.diffusion.transformer import TransformerConfig
 from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig
+from cosmorama.pipeline.pieces import known_pixels
 from cosmorama.pipeline.training.loop import LoopConfig
 from cosmorama.pipeline.training.processes import Processes
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics

@@ -1,0 +1,62 @@
+"""Pictures of one group agree on what they show: with what came first, and with each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..reconstruct.cameras import Cameras
+from ..reconstruct.mesh.grid import DepthPicture
+from .generators import Memory
+from .generators.blend import blend_generated, blur
+from .pieces import known_pixels
+
+TEXTURE = 1 / 32
+"""Share of a picture's long side; finer differences between generated pictures are texture, which is not averaged."""
+
+
+def agreeing(memory: Memory, picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
+    """A picture of a group with what the pictures before it added to the scene: what came first stays."""
+    return blend_generated(memory.color, known_pixels(memory), picture[None])[0]
+
+
+def in_consensus(
+    piece: DepthPicture,
+    unknown: Bool[Tensor, "h w"],
+    generated: Float[Tensor, "v h w 3"],
+    holes: Bool[Tensor, "v h w"],
+    cameras: Cameras,
+    index: int,
+) -> DepthPicture:
+    """A piece whose colours agree, but for their texture, with what all pictures of its group have at these places.
+
+    Each picture is a guess; their mean is a better one.
+
+    Args:
+        piece: of picture ``index``.
+        unknown: its pixels that were generated.
+        generated: the pictures of the group.
+        holes: their pixels that were generated.
+        cameras: of the pictures.
+        index: which of them the piece is of.
+    """
+    if not unknown.any():
+        return piece
+    points = piece.camera.unproject(piece.depth[None])[0][unknown]
+    own = piece.image[unknown]
+    total, count = own.clone(), torch.ones(len(points), 1)
+    for other, camera in enumerate(cameras):
+        if other == index:
+            continue
+        place, _, inside = camera.locate(points)
+        counts = (inside & holes[other][place]).float()[:, None]
+        total, count = total + counts * generated[other][place], count + counts
+    apart = piece.image.new_zeros(4, *unknown.shape)
+    apart[:3, unknown] = (total / count - own).T
+    apart[3] = unknown.float()
+    apart = blur(apart[None], TEXTURE * max(unknown.shape))[0]
+    shift = (apart[:3] / apart[3].clamp_min(1e-4)).permute(1, 2, 0) * unknown[..., None]
+    return replace(piece, image=(piece.image + shift).clamp(0, 1))

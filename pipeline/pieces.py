@@ -1,0 +1,129 @@
+"""What a scene shows from a camera, and the pieces of pictures that it lacks."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..reconstruct.cameras import Cameras
+from ..reconstruct.depth_completion import complete_depth
+from ..reconstruct.gaussians import Gaussians
+from ..reconstruct.hidden import support_behind
+from ..reconstruct.mesh.grid import DepthPicture
+from ..reconstruct.rasterize import rasterize
+from ..reconstruct.windows import window_max
+from .generators import Memory
+
+COVERED = 0.5
+"""Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
+DENSE = 0.75
+"""Pixels of a surface that are covered less than this get a splat of their own."""
+OVERLAP = 2
+"""Pixels by which pieces of known depth reach over the rim of a hole, so that no crack is left between views."""
+BEHIND_TRUTH = 1.1
+"""What the scene shows lies behind a hole if it is so many times as far away as what is known to be there."""
+BEHIND = 1.02
+"""Generated splats that the photo can see must lie at least this much further away than what it shows."""
+
+
+def show(gaussians: Gaussians, cameras: Cameras) -> tuple[Memory, Float[Tensor, "v h w"]]:
+    """What the scene shows from some cameras with gaps of a pixel or two closed, and its alpha with the gaps.
+
+    Surfaces seen closer or more frontally than they were lifted come apart into dots; what lies between the dots is
+    surface too, not a hole to fill.
+    """
+    with torch.no_grad():
+        seen = rasterize(gaussians, cameras)
+    depth = torch.where(seen.median_depth > 0, seen.median_depth, seen.depth)
+    around = torch.cat([seen.color, seen.alpha[..., None], (seen.alpha * depth)[..., None]], dim=-1)
+    around = F.avg_pool2d(around.permute(0, 3, 1, 2), 5, 1, 2).permute(0, 2, 3, 1)
+    dense = seen.alpha > DENSE
+    coverage = torch.where(dense, seen.alpha, around[..., 3])
+    nothing = coverage < 0.02
+    color = torch.where(dense[..., None], seen.color, around[..., :3]) / coverage.clamp_min(0.02)[..., None]
+    depth = torch.where(dense, depth, around[..., 4] / around[..., 3].clamp_min(0.02))
+    memory = Memory(
+        color.masked_fill(nothing[..., None], 0.0).clamp(0, 1), depth.masked_fill(nothing, 0.0), coverage
+    )
+    return memory, seen.alpha
+
+
+def missing_piece(
+    memory: Memory,
+    alpha: Float[Tensor, "v h w"],
+    picture: Float[Tensor, "h w 3"],
+    camera: Cameras,
+    photo_depth: Float[Tensor, "h w"],
+    photo_camera: Cameras,
+) -> DepthPicture:
+    """The pixels of a generated picture that the scene does not cover yet.
+
+    Gaps in a surface are at the surface's depth, holes are filled with depth behind what surrounds them.
+
+    Args:
+        memory: what the scene shows from the camera; only its first view is read.
+        alpha: of the same, with the gaps.
+        picture: what was generated there.
+        camera: a batch of one.
+        photo_depth: of the photo, which nothing may hide.
+        photo_camera: a batch of one.
+    """
+    depth = memory.depth[0]
+    known = known_pixels(memory)[0]
+    missing = uncovered(memory, alpha)
+    if not missing.any() or not known.any():
+        return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
+    support = support_behind(depth, known, camera, photo_camera, photo_depth[None])
+    depth = complete_depth(depth, known, support)
+    depth[missing] = _behind_photo(depth, missing, camera, photo_depth, photo_camera)
+    return DepthPicture(picture, depth, camera, missing)
+
+
+def known_piece(
+    memory: Memory,
+    alpha: Float[Tensor, "v h w"],
+    picture: Float[Tensor, "h w 3"],
+    depth: Float[Tensor, "h w"],
+    camera: Cameras,
+) -> DepthPicture:
+    """The pixels of a picture with true depth where the scene shows nothing, or what lies behind.
+
+    Arguments as those of ``missing_piece``, and the depth.
+    """
+    through = memory.depth[0] > BEHIND_TRUTH * depth
+    missing = window_max((uncovered(memory, alpha) | through).float(), OVERLAP) > 0
+    return DepthPicture(picture, depth, camera, missing)
+
+
+def uncovered(memory: Memory, alpha: Float[Tensor, "v h w"]) -> Bool[Tensor, "h w"]:
+    """Pixels of the first view that need splats; arguments as those of ``missing_piece``."""
+    return ~known_pixels(memory)[0] | (alpha[0] < DENSE)
+
+
+def known_pixels(memory: Memory) -> Bool[Tensor, "v h w"]:
+    """Where the memory can be trusted."""
+    return (memory.coverage > COVERED) & (memory.depth > 0)
+
+
+def _behind_photo(
+    depth: Float[Tensor, "h w"],
+    mask: Bool[Tensor, "h w"],
+    camera: Cameras,
+    photo_depth: Float[Tensor, "h w"],
+    photo_camera: Cameras,
+    *,
+    steps: int = 12,
+) -> Float[Tensor, "m"]:
+    """Depths of the masked pixels, pushed away along their rays until they hide nothing that the photo shows."""
+    origins, directions = (rays[0][mask] for rays in camera.rays())
+    limit = photo_depth.clamp_max(float(photo_depth.max()) / BEHIND)
+    depth = depth[mask]
+    for _ in range(steps):
+        place, z, inside = photo_camera.locate(origins + depth[:, None] * directions)
+        hides = inside & (z < BEHIND * limit[place])
+        if not hides.any():
+            break
+        depth = torch.where(hides, depth * 1.12, depth)
+    return depth
