@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class TrainViews:
     """Train the multi-view diffusion model; killed and started again, it goes on where it was.
 
-    Start it through torchrun to train with several processes. OUT gets checkpoint.safetensors, metrics.jsonl,
-    views.safetensors (the averaged weights) and sheet-STEP.png (held-out samples: truth, memory, sample).
+    With several processes: `torchrun --nproc-per-node 2 -- .venv/bin/cosmorama train views ...`. OUT gets
+    checkpoint.safetensors, metrics.jsonl, views.safetensors (the averaged weights) and sheet-STEP.png (held-out
+    samples: truth, memory, sample).
     """
 
     data: Path
