@@ -63,6 +63,8 @@ class LiveSession:
         self._cancel = threading.Event()
         self._panel = LivePanel(self.viewer.server, self._cancel.set)
         self._lock = threading.Lock()
+        self._running = threading.RLock()
+        """Held while pending calls run: they change the scene one after the other, whichever thread runs them."""
         self._pending: dict[str, Callable[[], None]] = {}
         self._updated_at = -np.inf
         self._wake = threading.Event()
@@ -193,11 +195,12 @@ class LiveSession:
         self._wake.set()
 
     def _run_pending(self) -> bool:
-        with self._lock:
-            calls, self._pending = ({} if self._closed else self._pending), {}
-        for call in calls.values():
-            call()
-        return bool(calls)
+        with self._running:
+            with self._lock:
+                calls, self._pending = ({} if self._closed else self._pending), {}
+            for call in calls.values():
+                call()
+            return bool(calls)
 
     def _loop(self) -> None:
         import logging

@@ -99,3 +99,18 @@ def test_a_silent_stage_counts_down_but_promises_no_end():
 )
 def test_durations_as_people_say_them(seconds, text):
     assert about(seconds) == text
+
+
+def test_flush_waits_for_what_another_thread_is_doing(live):
+    started, order = threading.Event(), []
+
+    def slow():
+        started.set()
+        time.sleep(0.3)
+        order.append("done")
+
+    live._later("slow", slow)
+    assert started.wait(5)  # the viewer's own thread has begun
+    live.flush()
+    order.append("flushed")
+    assert order == ["done", "flushed"]
