@@ -119,7 +119,7 @@ def test_untrained_filling_is_the_smooth_one_and_keeps_what_is_known():
     learned = fill(memory, cameras, source, load_filling())
     truth = room().images[1:]
     errors = [(x - truth).square()[~known].mean() for x in (filled, learned)]
-    assert errors[1] < errors[0], errors
+    assert errors[1] < 0.75 * errors[0], errors
 
 
 def test_closed_form_finds_the_guess_that_is_right():
