@@ -19,6 +19,10 @@ from .head import HeadOutput
 
 SKY_LOG_DEPTH = math.log(40.0)
 """Canonical; the least that sky may get."""
+WITHIN, WITHIN_SOFTNESS = math.log(1.25), 0.06
+"""Where delta1 draws its line, and how far around it an error still counts as partly on the other side."""
+LARGEST_ERROR = 1.2
+"""Of log-depth; what is further off counts no more in the relative error, or a few pixels would rule it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class LossWeights:
 
     shape: float = 1.0
     """Log-depth up to a constant per image."""
-    scale: float = 0.5
+    scale: float = 0.8
     """Log-depth as it is."""
     gradient: float = 1.0
     """Differences between neighbours, at four scales."""
@@ -35,6 +39,11 @@ class LossWeights:
     """Of the confidence; does not touch depth."""
     far: float = 0.2
     """Sky against not sky."""
+    relative: float = 2.0
+    """What AbsRel measures once the median is right: the error as a share of the true depth, which counts too far
+    for more than too near."""
+    within: float = 2.0
+    """What delta1 measures, made smooth: the share of pixels further than a quarter from the truth."""
     sky_depth: float = 0.1
     """How much nearer than ``SKY_LOG_DEPTH`` the sky is put: white walls are told from it by being near."""
 
@@ -63,6 +72,8 @@ def depth_loss(
         "scale": (residual.abs() * valid).sum() / count,
         "gradient": gradient_loss(residual, valid),
         "likelihood": ((residual.detach().abs() * (-log_scale).exp() + log_scale) * valid).sum() / count,
+        "relative": (centred.clamp(max=LARGEST_ERROR).expm1().abs() * valid).sum() / count,
+        "within": (((centred.abs() - WITHIN) / WITHIN_SOFTNESS).sigmoid() * valid).sum() / count,
         "far": _far_loss(output.far_logit, valid, far),
         "sky_depth": ((SKY_LOG_DEPTH - output.log_depth).clamp_min(0) * far).sum()
         / (valid | far).sum().clamp_min(1),

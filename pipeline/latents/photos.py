@@ -1,4 +1,4 @@
-"""Photos as a source of random crops."""
+"""Photos and frames of synthetic worlds as a source of crops."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...reconstruct.errors import InputError
+from ..world.shards import WorldDataset
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -32,7 +33,29 @@ class Photos:
             top, left = (int(u * (n - size + 1)) for u, n in ((y, image.shape[0]), (x, image.shape[1])))
             crop = image[top : top + size, left : left + size]
             out[i] = crop[:, ::-1] if mirror < 0.5 else crop
-        return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return _network_values(out)
+
+    def centres(self, size: int) -> Float[Tensor, "n 3 size size"]:
+        """The square in the middle of every photo, values in [-1, 1]."""
+        crops = []
+        for image in self.images:
+            top, left = ((n - size) // 2 for n in image.shape[:2])
+            crops.append(image[top : top + size, left : left + size])
+        return _network_values(np.stack(crops))
+
+    def __add__(self, other: Photos) -> Photos:
+        return Photos(self.images + other.images)
+
+
+def world_frames(world: WorldDataset, *, every: int = 4) -> Photos:
+    """Every so manieth frame of the scenes of a synthetic world that are not held out."""
+    scenes = [(number, scene) for number, scene in world.scenes.items() if not is_held_out(str(number))]
+    keys = [(number, frame) for number, scene in scenes for frame in range(len(scene["frames"]))]
+    return Photos(tuple(world.rgb(*key) for key in keys[::every]))
+
+
+def _network_values(pixels: UInt8[np.ndarray, "n h w 3"]) -> Float[Tensor, "n 3 h w"]:
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def photo_paths(folder: Path, *, held_out: bool) -> list[Path]:

@@ -18,18 +18,20 @@ from .photos import Photos
 
 LATENT_NOISE = 0.05
 """Standard deviation of the noise added in training to latents of power 1."""
+DECODER_NOISE = 0.02
+"""The same where only the decoder is trained: the encoder's channels have their sizes already."""
 
 
 class _RoundTrip(nn.Module):
     """What is trained: pixels to noisy latents to pixels in one forward pass, for data parallelism."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, noise: float) -> None:
         super().__init__()
-        self.codec = codec
+        self.codec, self.noise = codec, noise
 
     def forward(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         raw = self.codec.raw_latents(pixels)
-        return self.codec.pixels(raw + LATENT_NOISE * noise), raw
+        return self.codec.pixels(raw + self.noise * noise), raw
 
 
 def train_codec(
@@ -42,6 +44,7 @@ def train_codec(
     crop: int,
     out: Path,
     processes: Processes,
+    decoder_of: Codec | None = None,
     on_progress: Callable[..., None] | None = None,
 ) -> Codec:
     """Train a codec on crops of photos; leaves ``codec.safetensors`` (the averaged weights) in ``out``.
@@ -55,11 +58,18 @@ def train_codec(
         crop: side of the crops in pixels, a multiple of 8.
         out: folder for everything that is written; a checkpoint there is resumed.
         processes: from ``join_processes``.
+        decoder_of: go on with this codec's decoder and leave its latents as they are, for the sake of the networks that
+            were trained on them; default a new codec.
         on_progress: called as (done, total, **scalars).
     """
-    round_trip = _RoundTrip(Codec(config))
-    if not (out / CHECKPOINT).exists():
-        _initialise(round_trip.codec, photos, loop.seed)
+    codec = Codec(config)
+    if decoder_of is not None:
+        codec.load_state_dict(decoder_of.state_dict())
+        for part in (codec.analysis, codec.encoder):
+            part.requires_grad_(False)
+    elif not (out / CHECKPOINT).exists():
+        _initialise(codec, photos, loop.seed)
+    round_trip = _RoundTrip(codec, DECODER_NOISE if decoder_of else LATENT_NOISE)
 
     def batch_at(generator: torch.Generator) -> Tensor:
         return photos.crops(batch_size, crop, generator).to(processes.device)
@@ -76,6 +86,8 @@ def train_codec(
 
     def on_checkpoint(step: int, averaged: nn.Module) -> None:
         assert isinstance(averaged, _RoundTrip)
+        if decoder_of is None:
+            normalise_latents(averaged.codec, held_out)
         scores = judge_codec(averaged.codec, held_out)
         save_weights(out / "codec.safetensors", averaged.codec, config=codec_config_dict(averaged.codec))
         if on_progress:
@@ -90,16 +102,27 @@ def train_codec(
 
 
 @torch.no_grad()
-def judge_codec(codec: Codec, photos: Photos, *, crop: int = 128, count: int = 48) -> dict[str, Any]:
-    """PSNR and the ratio per frequency band on fixed crops; also sets the codec's normalisation from them."""
-    codec = codec.eval()
-    device = codec.latent_mean.device
-    pixels = photos.crops(count, crop, step_generator(0, 1)).to(device)
-    raw = torch.cat([codec.raw_latents(part) for part in pixels.split(16)])
-    codec.set_statistics(raw)
+def normalise_latents(codec: Codec, photos: Photos, *, crop: int = 128, count: int = 48) -> None:
+    """Set the mean and the size of the codec's latents to those of some crops."""
+    pixels = photos.crops(count, crop, step_generator(0, 1)).to(codec.latent_mean.device)
+    codec.eval().set_statistics(torch.cat([codec.raw_latents(part) for part in pixels.split(16)]))
+
+
+@torch.no_grad()
+def judge_codec(codec: Codec, photos: Photos, *, crop: int = 128) -> dict[str, Any]:
+    """How well the middle of every photo comes back.
+
+    Returns:
+        ``psnr`` in dB, the mean of the photos; ``psnr_of_mean_error``, which rough texture rules; the luma's signal to
+        error per band in dB; the standard deviation of each latent channel.
+    """
+    pixels = photos.centres(crop).to(codec.latent_mean.device)
+    raw = torch.cat([codec.eval().raw_latents(part) for part in pixels.split(16)])
     decoded = torch.cat([codec.pixels(part) for part in raw.split(16)]).clamp(-1, 1)
+    each = [psnr(*pair, peak=2.0) for pair in zip(decoded, pixels, strict=True)]
     return {
-        "psnr": round(psnr(decoded, pixels, peak=2.0), 2),
+        "psnr": round(sum(each) / len(each), 2),
+        "psnr_of_mean_error": round(psnr(decoded, pixels, peak=2.0), 2),
         "band_snr_fine_to_coarse": [round(v, 1) for v in band_psnr(decoded, pixels)],
         "channel_std": [round(v, 2) for v in raw.std((0, 2, 3)).tolist()],
     }

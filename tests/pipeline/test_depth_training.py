@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from cosmorama.pipeline.depth.features import Batch, FeatureCache, cache_feature
 from cosmorama.pipeline.depth.frames import open_frames
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput, normalised_focal
 from cosmorama.pipeline.depth.initialise import initialise_head
-from cosmorama.pipeline.depth.losses import depth_loss, gradient_loss
+from cosmorama.pipeline.depth.losses import LARGEST_ERROR, depth_loss, gradient_loss
+from cosmorama.pipeline.depth.metrics import depth_metrics
 from cosmorama.pipeline.depth.training import (
     DepthTraining,
     cached_batches,
@@ -162,6 +164,21 @@ def test_loss_of_the_truth_and_of_a_shift() -> None:
     )
     assert shifted["shape"].item() == pytest.approx(0, abs=1e-5)
     assert shifted["scale"].item() == pytest.approx(0.7, rel=1e-4)
+
+
+def test_relative_and_within_are_what_is_measured() -> None:
+    error = torch.zeros(1, 10, 10)
+    error[0, :3], error[0, 3] = -0.6, 0.1  # three tenths too near, a tenth slightly too far, the median right
+    truth, valid = torch.ones(1, 10, 10), torch.ones(1, 10, 10, dtype=torch.bool)
+    zeros = torch.zeros_like(truth)
+    _, parts = depth_loss(HeadOutput(truth + error, zeros, zeros), truth, valid, ~valid)
+    measured = depth_metrics((truth + error).exp()[0], truth.exp()[0], valid[0], median_scaling=True)
+    assert parts["relative"].item() == pytest.approx(measured.absrel, abs=1e-4)
+    assert parts["within"].item() == pytest.approx(1 - measured.delta1, abs=0.04)
+    far_off = torch.zeros(1, 10, 10)
+    far_off[0, 0] = 5.0
+    _, parts = depth_loss(HeadOutput(truth + far_off, zeros, zeros), truth, valid, ~valid)
+    assert parts["relative"].item() == pytest.approx(0.1 * math.expm1(LARGEST_ERROR), rel=1e-4)
 
 
 def test_confidence_does_not_pull_on_depth() -> None:

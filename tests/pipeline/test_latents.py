@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -11,7 +12,7 @@ from cosmorama.pipeline.latents.bands import (
     psnr,
 )
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig, codec_config_dict, codec_from_file
-from cosmorama.pipeline.latents.photos import Photos, is_held_out, load_photos, photo_paths
+from cosmorama.pipeline.latents.photos import Photos, is_held_out, load_photos, photo_paths, world_frames
 from cosmorama.pipeline.latents.training import judge_codec, train_codec
 from cosmorama.pipeline.training.checkpoints import save_weights
 from cosmorama.pipeline.training.loop import LoopConfig
@@ -89,11 +90,46 @@ def test_training_improves_on_the_linear_start_and_leaves_a_codec(tmp_path):
             out=tmp_path / str(steps), processes=ALONE, on_progress=lambda *a, **k: reports.append(k),
         )  # fmt: skip
 
-    before = judge_codec(run(1), photos, crop=32, count=16)["psnr"]
-    after = judge_codec(run(60), photos, crop=32, count=16)["psnr"]
+    before = judge_codec(run(1), photos, crop=32)["psnr"]
+    after = judge_codec(run(60), photos, crop=32)["psnr"]
     assert after > before + 0.3
     assert codec_from_file(tmp_path / "60" / "codec.safetensors").config == start.config
     assert any("band_snr_fine_to_coarse" in report for report in reports)
+
+
+def test_a_decoder_trained_further_keeps_the_latents(tmp_path):
+    photos = smooth_photos()
+    crops = photos.crops(50, 32, torch.Generator().manual_seed(1))
+    start = Codec(SMALL)
+    start.start_from_patches(
+        torch.nn.functional.pixel_unshuffle(crops, 8).permute(0, 2, 3, 1).reshape(-1, 192)
+    )
+    start.set_statistics(start.raw_latents(crops))
+    loop = LoopConfig(steps=60, learning_rate=3e-3, warmup_steps=5, checkpoint_every=60, ema_decay=0.9)
+    further = train_codec(
+        photos, photos, SMALL, loop, batch_size=4, crop=32, out=tmp_path, processes=ALONE, decoder_of=start
+    )
+    assert judge_codec(further, photos, crop=32)["psnr"] > judge_codec(start, photos, crop=32)["psnr"] + 0.2
+    images = (crops.permute(0, 2, 3, 1) + 1) / 2
+    torch.testing.assert_close(further.encode(images), start.encode(images))
+
+
+class FakeWorld:
+    """Ten scenes of three frames, each of its own brightness."""
+
+    def __init__(self):
+        self.scenes = {number: {"frames": [None] * 3} for number in range(10)}
+
+    def rgb(self, scene, frame):
+        return np.full((40, 48, 3), 10 * scene + frame, np.uint8)
+
+
+def test_world_frames_are_those_not_held_out():
+    frames = world_frames(FakeWorld(), every=2)
+    kept = [10 * number + frame for number in range(10) if not is_held_out(str(number)) for frame in range(3)]
+    assert 0 < len(kept) < 30
+    assert [int(image[0, 0, 0]) for image in frames.images] == kept[::2]
+    assert (frames + frames).centres(32).shape == (2 * len(kept[::2]), 3, 32, 32)
 
 
 def test_laplacian_pyramid_adds_up_and_separates_frequencies():
