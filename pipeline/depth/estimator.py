@@ -18,7 +18,7 @@ from .augment import resize_photo
 from .features import photo_for_head
 from .head import DepthHead, HeadOutput, head_config, normalised_focal
 from .silhouettes import align_depth
-from .sky import without_islands
+from .sky import far_enough, without_islands
 from .upsample import resize_map, upsample_depth
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
@@ -30,8 +30,6 @@ TOKENS = 320
 """Features per photo: near the largest grid that the head was trained on (16 x 21)."""
 VIEWS = ((1.0, False), (1.0, True), (0.6, False))
 """(share of ``TOKENS``, mirrored) of the answers that are averaged: errors that follow the grid of tokens cancel."""
-NEAREST_SKY = math.log(8.0)
-"""Canonical log-depth; what looks like sky but is nearer is a bright wall or a window."""
 WITHIN = math.log(1.25)
 """Confidence is the chance that depth is within this factor of the truth."""
 
@@ -66,8 +64,7 @@ class CosmoramaEstimator:
         photo = image.to(device)
         output, coarse_photo = self._predict(photo)
         log_depth = upsample_depth(output.log_depth, coarse_photo, photo)
-        far = upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0
-        far &= log_depth > NEAREST_SKY
+        far = far_enough(upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0, log_depth)
         depth = log_depth.exp() * normalised_focal(focal_px, width, height)
         depth, far = without_islands(depth.clamp(1e-3, FAR_DEPTH_M), far)
         depth = align_depth(depth, photo, far=far)

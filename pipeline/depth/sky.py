@@ -1,10 +1,12 @@
-"""Small pieces of sky, which are bright parts of things more often than sky."""
+"""What looks like sky but is not: pieces that are near, and small ones, which are bright parts of things more often."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
-from scipy.ndimage import label
+from scipy.ndimage import label, median
 from torch import Tensor
 
 from ...reconstruct.depth_completion import complete_depth
@@ -12,6 +14,26 @@ from ...reconstruct.depth_completion import complete_depth
 SMALLEST = 0.005
 """Of the picture. A gap between leaves may be painted at the leaves' depth; a tower's bright side left in the sky is
 torn out of the tower."""
+
+NEAREST = math.log(8.0)
+"""Canonical log-depth; what looks like sky but is nearer is a bright wall or a window."""
+NEAREST_MIDDLE = math.log(12.0)
+"""The same for the median of a whole piece: a white door at the back of a room is just far enough in places."""
+
+
+def far_enough(looks_far: Bool[Tensor, "h w"], log_depth: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+    """The pieces of what looks like sky that are as far away as sky is.
+
+    Args:
+        looks_far: what looks like sky.
+        log_depth: canonical.
+    """
+    far = looks_far & (log_depth > NEAREST)
+    labelled, count = label(far.numpy(force=True))  # pyright: ignore[reportGeneralTypeIssues]
+    if count == 0:
+        return far
+    middles = torch.from_numpy(median(log_depth.numpy(force=True), labelled, range(count + 1)))
+    return far & (middles > NEAREST_MIDDLE)[torch.from_numpy(labelled).long()].to(far.device)
 
 
 def without_islands(

@@ -15,6 +15,7 @@ from cosmorama.pipeline.depth.evaluation import evaluate_folder
 from cosmorama.pipeline.depth.frames import read_frame
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput
 from cosmorama.pipeline.depth.picture import SKY, depth_picture, save_depth
+from cosmorama.pipeline.depth.sky import far_enough
 from cosmorama.pipeline.training.checkpoints import save_weights
 from cosmorama.reconstruct.errors import InputError
 
@@ -83,6 +84,17 @@ def test_what_looks_like_sky_but_is_near_is_a_wall(ours: CosmoramaEstimator) -> 
         ours.head.steady.bias.data.fill_(log_depth)
         final.weight.data[0] = 0
         assert (ours(torch.rand(60, 80, 3), 70.0).far == sky).all()
+
+
+def test_a_piece_of_sky_is_judged_as_a_whole() -> None:
+    looks_far = torch.zeros(20, 30, dtype=torch.bool)
+    looks_far[:8, :10] = looks_far[:8, 15:] = True
+    log_depth = torch.full((20, 30), 1.0)
+    log_depth[:8, :10], log_depth[:8, 15:] = 2.3, 4.0  # a door in a hall, and sky that comes down to roofs
+    log_depth[0, 0], log_depth[7, 15:] = 3.0, 2.2
+    far = far_enough(looks_far, log_depth)
+    assert not far[:, :12].any()
+    assert torch.equal(far[:, 12:], looks_far[:, 12:])
 
 
 def test_depth_steps_are_where_the_photo_has_them(ours: CosmoramaEstimator, monkeypatch) -> None:
