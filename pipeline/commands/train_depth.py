@@ -40,6 +40,8 @@ class TrainDepth:
     """The last part of the frames, never trained on."""
     initial: Path | None = None
     """A head.safetensors to start from."""
+    finish: bool = False
+    """For a last, short run from a trained head: the loss also counts what `eval depth` measures."""
     stop_after: int | None = None
     """End this leg after so many steps, for going on later."""
     device: str | None = None
@@ -78,6 +80,7 @@ class TrainDepth:
             )  # fmt: skip
 
     def _config(self) -> DepthTraining:
+        from ..depth.losses import FINISHING
         from ..depth.training import PRESETS
 
         base = PRESETS[self.preset]
@@ -88,7 +91,8 @@ class TrainDepth:
             stop_after=self.stop_after,
             seed=self.seed,
         )
-        return replace(base, loop=loop, batch_size=self.batch_size or base.batch_size)
+        loss = FINISHING if self.finish else base.loss
+        return replace(base, loop=loop, loss=loss, batch_size=self.batch_size or base.batch_size)
 
 
 def _print(done: int, total: int, **scalars: object) -> None:

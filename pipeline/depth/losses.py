@@ -31,7 +31,7 @@ class LossWeights:
 
     shape: float = 1.0
     """Log-depth up to a constant per image."""
-    scale: float = 0.8
+    scale: float = 0.5
     """Log-depth as it is."""
     gradient: float = 1.0
     """Differences between neighbours, at four scales."""
@@ -39,13 +39,17 @@ class LossWeights:
     """Of the confidence; does not touch depth."""
     far: float = 0.2
     """Sky against not sky."""
-    relative: float = 2.0
+    relative: float = 0.0
     """What AbsRel measures once the median is right: the error as a share of the true depth, which counts too far
     for more than too near."""
-    within: float = 2.0
+    within: float = 0.0
     """What delta1 measures, made smooth: the share of pixels further than a quarter from the truth."""
     sky_depth: float = 0.1
     """How much nearer than ``SKY_LOG_DEPTH`` the sky is put: white walls are told from it by being near."""
+
+
+FINISHING = LossWeights(scale=0.8, relative=2.0, within=2.0)
+"""For a last run, from a trained head."""
 
 
 def depth_loss(

@@ -105,29 +105,30 @@ def test_a_decoder_trained_further_keeps_the_latents(tmp_path):
         torch.nn.functional.pixel_unshuffle(crops, 8).permute(0, 2, 3, 1).reshape(-1, 192)
     )
     start.set_statistics(start.raw_latents(crops))
+    start.synthesis.weight.data *= 0.8
     loop = LoopConfig(steps=60, learning_rate=3e-3, warmup_steps=5, checkpoint_every=60, ema_decay=0.9)
     further = train_codec(
         photos, photos, SMALL, loop, batch_size=4, crop=32, out=tmp_path, processes=ALONE, decoder_of=start
     )
-    assert judge_codec(further, photos, crop=32)["psnr"] > judge_codec(start, photos, crop=32)["psnr"] + 0.2
+    assert judge_codec(further, photos, crop=32)["psnr"] > judge_codec(start, photos, crop=32)["psnr"] + 1
     images = (crops.permute(0, 2, 3, 1) + 1) / 2
     torch.testing.assert_close(further.encode(images), start.encode(images))
 
 
 class FakeWorld:
-    """Ten scenes of three frames, each of its own brightness."""
+    """Forty scenes of three frames, each of its own brightness."""
 
     def __init__(self):
-        self.scenes = {number: {"frames": [None] * 3} for number in range(10)}
+        self.scenes = {number: {"frames": [None] * 3} for number in range(40)}
 
     def rgb(self, scene, frame):
-        return np.full((40, 48, 3), 10 * scene + frame, np.uint8)
+        return np.full((40, 48, 3), 6 * scene + frame, np.uint8)
 
 
 def test_world_frames_are_those_not_held_out():
     frames = world_frames(FakeWorld(), every=2)
-    kept = [10 * number + frame for number in range(10) if not is_held_out(str(number)) for frame in range(3)]
-    assert 0 < len(kept) < 30
+    kept = [6 * number + frame for number in range(40) if not is_held_out(str(number)) for frame in range(3)]
+    assert 0 < len(kept) < 120
     assert [int(image[0, 0, 0]) for image in frames.images] == kept[::2]
     assert (frames + frames).centres(32).shape == (2 * len(kept[::2]), 3, 32, 32)
 
