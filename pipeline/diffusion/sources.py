@@ -17,6 +17,7 @@ from ..latents.codec import CELL, Codec
 from ..latents.photos import is_held_out
 from ..photo import load_photo
 from ..training.loop import step_generator
+from ..world.shards import scene_name
 from .filling import Filling
 from .groups import PosedViews
 from .prepare import prepare_photo, prepare_scene
@@ -59,7 +60,7 @@ def world_scenes(
             if len(frames) < views:
                 continue
             chosen = [frames[round(k * (len(frames) - 1) / max(1, views - 1))] for k in range(views)]
-            yield _posed([world[number, i] for i in chosen], f"scene-{number:08d}").fitted(width, height)
+            yield _posed([world[number, i] for i in chosen], scene_name(number)).fitted(width, height)
 
 
 def _posed(frames: Sequence[WorldFrame], name: str) -> PosedViews:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...reconstruct.errors import InputError
-from ..world.shards import WorldDataset
+from ..world.shards import WorldDataset, scene_name
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -49,7 +49,9 @@ class Photos:
 
 def world_frames(world: WorldDataset, *, every: int = 4) -> Photos:
     """Every so manieth frame of the scenes of a synthetic world that are not held out."""
-    scenes = [(number, scene) for number, scene in world.scenes.items() if not is_held_out(str(number))]
+    scenes = [
+        (number, scene) for number, scene in world.scenes.items() if not is_held_out(scene_name(number))
+    ]
     keys = [(number, frame) for number, scene in scenes for frame in range(len(scene["frames"]))]
     return Photos(tuple(world.rgb(*key) for key in keys[::every]))
 

@@ -121,6 +121,11 @@ def frame_entry(view: View, shot: int, caption: str) -> dict[str, Any]:
     }
 
 
+def scene_name(number: int) -> str:
+    """The scene's name wherever scenes are told apart by name, as when some are held out."""
+    return f"scene-{number:08d}"
+
+
 class ShardWriter:
     """Writes one shard under a temporary name; `close` gives it its own."""
 

@@ -17,6 +17,7 @@ from cosmorama.pipeline.latents.training import judge_codec, train_codec
 from cosmorama.pipeline.training.checkpoints import save_weights
 from cosmorama.pipeline.training.loop import LoopConfig
 from cosmorama.pipeline.training.processes import Processes
+from cosmorama.pipeline.world.shards import scene_name
 from cosmorama.reconstruct.errors import InputError
 
 SMALL = CodecConfig(channels=12, fine_width=8, width=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
@@ -127,7 +128,12 @@ class FakeWorld:
 
 def test_world_frames_are_those_not_held_out():
     frames = world_frames(FakeWorld(), every=2)
-    kept = [6 * number + frame for number in range(40) if not is_held_out(str(number)) for frame in range(3)]
+    kept = [
+        6 * number + frame
+        for number in range(40)
+        if not is_held_out(scene_name(number))
+        for frame in range(3)
+    ]
     assert 0 < len(kept) < 120
     assert [int(image[0, 0, 0]) for image in frames.images] == kept[::2]
     assert (frames + frames).centres(32).shape == (2 * len(kept[::2]), 3, 32, 32)
