@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..reconstruct.cameras import Cameras
@@ -16,6 +17,10 @@ from .pieces import known_pixels
 
 TEXTURE = 1 / 32
 """Share of a picture's long side; finer differences between generated pictures are texture, which is not averaged."""
+TRUST = 1 / 8
+"""Share of a picture's long side over which the weight of its guesses falls to a third, away from what it knows."""
+LEAST_TRUST = 1e-6
+"""Weight of what is far from anything known: it has its say where nobody knows more."""
 
 
 def agreeing(memory: Memory, picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
@@ -33,7 +38,7 @@ def in_consensus(
 ) -> DepthPicture:
     """A piece whose colours agree, but for their texture, with what all pictures of its group have at these places.
 
-    Each picture is a guess; their mean is a better one.
+    Each picture is a guess; their mean is a better one, weighted by how near to what it knows each picture guesses.
 
     Args:
         piece: of picture ``index``.
@@ -47,12 +52,13 @@ def in_consensus(
         return piece
     points = piece.camera.unproject(piece.depth[None])[0][unknown]
     own = piece.image[unknown]
-    total, count = own.clone(), torch.ones(len(points), 1)
+    count = _trust(holes[index])[unknown][:, None]
+    total = count * own
     for other, camera in enumerate(cameras):
         if other == index:
             continue
         place, _, inside = camera.locate(points)
-        counts = (inside & holes[other][place]).float()[:, None]
+        counts = (inside * _trust(holes[other])[place])[:, None]
         total, count = total + counts * generated[other][place], count + counts
     apart = piece.image.new_zeros(4, *unknown.shape)
     apart[:3, unknown] = (total / count - own).T
@@ -60,3 +66,11 @@ def in_consensus(
     apart = blur(apart[None], TEXTURE * max(unknown.shape))[0]
     shift = (apart[:3] / apart[3].clamp_min(1e-4)).permute(1, 2, 0) * unknown[..., None]
     return replace(piece, image=(piece.image + shift).clamp(0, 1))
+
+
+def _trust(hole: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """Weight of each generated pixel, less the farther it lies from what its picture knows; 0 outside the hole."""
+    if hole.all():
+        return LEAST_TRUST * hole
+    away = torch.from_numpy(distance_transform_edt(hole.numpy())).float()  # pyright: ignore[reportArgumentType]
+    return torch.exp(-away / (TRUST * max(hole.shape))).clamp_min(LEAST_TRUST) * hole

@@ -15,6 +15,7 @@ from ..training.checkpoints import load_weights
 from ..weights import DINOV2_SMALL
 from . import FAR_DEPTH_M, DepthMap
 from .augment import resize_photo
+from .closer import look_closer
 from .features import photo_for_head
 from .head import DepthHead, HeadOutput, head_config, normalised_focal
 from .silhouettes import align_depth
@@ -28,8 +29,9 @@ LICENCES = (
 )
 TOKENS = 320
 """Features per photo: near the largest grid that the head was trained on (16 x 21)."""
-VIEWS = ((1.0, False), (1.0, True), (0.6, False))
-"""(share of ``TOKENS``, mirrored) of the answers that are averaged: errors that follow the grid of tokens cancel."""
+VIEWS = ((1.0, False), (0.6, True))
+"""(share of ``TOKENS``, mirrored) of the answers to the whole photo that are averaged: errors that follow the grid of
+tokens cancel, and fewer tokens see the layout better."""
 WITHIN = math.log(1.25)
 """Confidence is the chance that depth is within this factor of the truth."""
 
@@ -73,22 +75,26 @@ class CosmoramaEstimator:
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))
 
     def _predict(self, image: Tensor) -> tuple[HeadOutput, Float[Tensor, "h w 3"]]:
-        """The mean answer of the views at the size of the first, and the photo at that size."""
-        height, width = image.shape[:2]
-        answers: list[HeadOutput] = []
-        for share, mirrored in self.views:
-            photo = resize_photo(image, token_grid(width, height, round(self.tokens * share)))
-            photo = photo.flip(1) if mirrored else photo
-            features = dinov2_features(photo[None], layers=self.head.config.layers)
-            answer = self.head(features, photo_for_head(photo)[None])
-            answers.append(HeadOutput(*(v[0].flip(1) if mirrored else v[0] for v in answer)))
+        """The answer to the photo and to its parts, see ``closer``, and the photo at its size."""
+        answers = [self._answer(image, share, mirrored=mirrored) for share, mirrored in self.views]
         size = answers[0].log_depth.shape
-        means = (
+        log_depth, log_scale, far_logit = (
             torch.stack([resize_map(v, size) for v in values]).mean(0)
             for values in zip(*answers, strict=True)
         )
-        first = resize_photo(image, token_grid(width, height, round(self.tokens * self.views[0][0])))
-        return HeadOutput(*means), photo_for_head(first)
+        log_depth = look_closer(log_depth, far_logit > 0, image, lambda part: self._answer(part).log_depth)
+        size = log_depth.shape
+        small = torch.stack([resize_map(channel, size, antialias=True) for channel in image.unbind(-1)], -1)
+        return HeadOutput(log_depth, resize_map(log_scale, size), resize_map(far_logit, size)), small
+
+    def _answer(self, image: Tensor, share: float = 1.0, *, mirrored: bool = False) -> HeadOutput:
+        """The head's, to one picture at ``share`` of the tokens."""
+        height, width = image.shape[:2]
+        photo = resize_photo(image, token_grid(width, height, round(self.tokens * share)))
+        photo = photo.flip(1) if mirrored else photo
+        features = dinov2_features(photo[None], layers=self.head.config.layers)
+        answer = self.head(features, photo_for_head(photo)[None])
+        return HeadOutput(*(v[0].flip(1) if mirrored else v[0] for v in answer))
 
 
 def token_grid(width: int, height: int, tokens: int) -> tuple[int, int]:

@@ -42,9 +42,12 @@ def upsample_depth(
     return smooth
 
 
-def resize_map(values: Float[Tensor, "h w"], size: tuple[int, int] | torch.Size) -> Float[Tensor, "H W"]:
-    """Bilinear, aligned at the borders of the image."""
-    return F.interpolate(values[None, None], tuple(size), mode="bilinear", align_corners=False)[0, 0]
+def resize_map(
+    values: Float[Tensor, "h w"], size: tuple[int, int] | torch.Size, *, antialias: bool = False
+) -> Float[Tensor, "H W"]:
+    """Bilinear, aligned at the borders of the image; ``antialias`` for maps that shrink."""
+    maps = values[None, None]
+    return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False, antialias=antialias)[0, 0]
 
 
 def _edges_and_ramps(log_depth: Float[Tensor, "h w"]) -> tuple[Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:

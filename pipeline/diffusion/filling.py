@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import permutations
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from ..generators import Memory
 from ..latents.codec import CELL
 from ..pieces import known_pixels
 from ..training.checkpoints import load_weights, save_weights
-from .guesses import COLORS, Source, guess
+from .guesses import COLORS, Guesses, Source, guess
 from .layers import zero_init
 
 GEOMETRY_MAPS = 39
@@ -101,14 +102,25 @@ def mix(colors: Float[Tensor, "v k 3 h w"], weights: Float[Tensor, "v k h w"]) -
     return mixture.clamp(colors.amin(1) - OFFSET, colors.amax(1) + OFFSET)
 
 
+def evened(filling: Filling, guesses: Guesses) -> Float[Tensor, "v 3 h w"]:
+    """The mean of what the network says of a world, of its mirror image, and of both in all orders of red, green and
+    blue, each turned back: a right answer would not depend on them."""
+    mixtures: list[Tensor] = []
+    for order in permutations(range(3)):
+        back = [order.index(channel) for channel in range(3)]
+        for world, turned in ((guesses, False), (guesses.mirrored(), True)):
+            mixture = filling(world.colors[:, :, list(order)], world.geometry)[:, back]
+            mixtures.append(mixture.flip(-1) if turned else mixture)
+    return torch.stack(mixtures).mean(0)
+
+
 @torch.no_grad()
 def fill(memory: Memory, cameras: Cameras, source: Source, filling: Filling) -> Float[Tensor, "v h w 3"]:
     """The memory's colours, with its holes filled; height and width are multiples of 8.
 
     Between cells colours are interpolated with the hidden share as weight: what hides a place says nothing about it.
     """
-    guesses = guess(memory, cameras, source)
-    cells = filling(guesses.colors, guesses.geometry).clamp(0, 1)
+    cells = evened(filling, guess(memory, cameras, source)).clamp(0, 1)
     known = known_pixels(memory)
     share = F.avg_pool2d((~known).float()[:, None], CELL) + 1e-4
     size = memory.color.shape[1:3]

@@ -8,6 +8,7 @@ from cosmorama.pipeline.diffusion.filling import (
     GEOMETRY_MAPS,
     Filling,
     FillingConfig,
+    evened,
     fill,
     filling_from_file,
     load_filling,
@@ -120,6 +121,17 @@ def test_untrained_filling_is_the_smooth_one_and_keeps_what_is_known():
     truth = room().images[1:]
     errors = [(x - truth).square()[~known].mean() for x in (filled, learned)]
     assert errors[1] < 0.75 * errors[0], errors
+
+
+def test_evened_answers_turn_with_the_world():
+    guesses, *_ = guesses_of(room())
+    filling = load_filling()
+    order, back = [2, 0, 1], [1, 2, 0]
+    even, raw = evened(filling, guesses), filling(guesses.colors, guesses.geometry)
+    other = replace(guesses.mirrored(), colors=guesses.mirrored().colors[:, :, order])
+    assert (evened(filling, other)[:, back].flip(-1) - even).abs().max() < 1e-5
+    assert (filling(other.colors, other.geometry)[:, back].flip(-1) - raw).abs().max() > 1e-3
+    assert (even - raw).abs().mean() < 0.05
 
 
 def test_closed_form_finds_the_guess_that_is_right():

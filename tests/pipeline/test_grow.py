@@ -103,6 +103,17 @@ def test_pictures_of_a_group_meet_in_the_middle():
     assert (alone.images[0, revealed] - 0.2).abs().max() < 1e-4
 
 
+def test_who_knows_what_is_beside_a_hole_counts_more():
+    unknown = torch.ones(H, W, dtype=torch.bool)
+    own = DepthPicture(torch.full((H, W, 3), 0.2), torch.full((H, W), 3.0), CAMERA, unknown)
+    pictures = torch.stack([torch.full((H, W, 3), 0.2), torch.full((H, W, 3), 0.8)])
+    holes = torch.ones(2, H, W, dtype=torch.bool)
+    holes[1, :, :10] = False  # the second picture knows what lies left of its hole
+    image = in_consensus(own, unknown, pictures, holes, cat_cameras([CAMERA, CAMERA]), 0).image
+    assert image[:, 16:].mean() > 0.75
+    assert image[:, :5].mean() < 0.25  # there it has no guess to give
+
+
 def test_texture_is_not_averaged():
     unknown = torch.ones(H, W, dtype=torch.bool)
     stripes = torch.arange(W).remainder(2).float()[None, :, None].expand(H, W, 3) * 0.2
