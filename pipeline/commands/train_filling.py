@@ -25,6 +25,10 @@ class TrainFilling:
     """Folder of the run."""
     size: tuple[int, int] = (128, 128)
     """Width and height of the pictures, multiples of 8."""
+    start: Path | None = None
+    """Filling weights to go on from, with all of them free; default the closed form of these samples."""
+    learning_rate: float | None = None
+    """At its highest; it falls to zero over the last steps."""
     steps: int | None = None
     """Optimiser steps in all."""
     minutes: float | None = None
@@ -37,15 +41,21 @@ class TrainFilling:
         """Train."""
         import torch
 
+        from ..diffusion.filling import filling_from_file
         from ..diffusion.filling_training import FillingTraining, train_filling
 
         if self.threads:
             torch.set_num_threads(self.threads)
+        start = filling_from_file(self.start) if self.start else None
         samples = self._samples()
         base = FillingTraining()
-        loop = replace(base.loop, steps=self.steps or base.loop.steps, minutes=self.minutes, seed=self.seed)
+        loop = replace(
+            base.loop, steps=self.steps or base.loop.steps, minutes=self.minutes, seed=self.seed,
+            learning_rate=self.learning_rate or base.loop.learning_rate,
+        )  # fmt: skip
+        config = replace(base, loop=loop)
         scores = train_filling(
-            samples[False], samples.get(True), self.out, replace(base, loop=loop), on_progress=_print
+            samples[False], samples.get(True), self.out, config, start=start, on_progress=_print
         )
         print(json.dumps({"held_out_psnr": scores}), file=sys.stderr)
 

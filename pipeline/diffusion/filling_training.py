@@ -173,6 +173,7 @@ def train_filling(
     out: Path,
     config: FillingTraining,
     *,
+    start: Filling | None = None,
     on_progress: Callable[..., None] | None = None,
 ) -> dict[str, float]:
     """Fit the linear part, train the convolutional one; leaves ``filling.safetensors`` in ``out``.
@@ -182,21 +183,25 @@ def train_filling(
         held_out: to judge on, if any.
         out: folder of the checkpoint, the log and the weights; a checkpoint found there is resumed.
         config: everything else.
+        start: a trained network to go on from, with all its weights, in place of the closed form.
         on_progress: called as (done, total, loss=…).
 
     Returns:
-        PSNR in dB of held-out hidden cells: the memory's smooth filling, the closed form, and the end.
+        PSNR in dB of held-out hidden cells: the memory's smooth filling, the closed form or ``start``, and the end.
     """
     generator = step_generator(config.loop.seed, 0)
     torch.manual_seed(config.loop.seed)
-    filling = Filling(config.network)
     useful = (samples.hidden.float().mean((1, 2, 3)) > HIDDEN).nonzero()[:, 0]
-    fit_linear(filling, samples, ridge=config.ridge, cells=config.cells, generator=generator)
-    filling.linear.requires_grad_(False)
+    if start is None:
+        filling = Filling(config.network)
+        fit_linear(filling, samples, ridge=config.ridge, cells=config.cells, generator=generator)
+        filling.linear.requires_grad_(False)
+    else:
+        filling = start.requires_grad_(True)
     scores: dict[str, float] = {}
     if held_out is not None:
         scores["smooth"] = hidden_psnr(lambda colors, geometry: colors[:, 0], held_out)
-        scores["linear"] = hidden_psnr(filling, held_out)
+        scores["linear" if start is None else "start"] = hidden_psnr(filling, held_out)
 
     def batch_at(generator: torch.Generator) -> FillingSamples:
         index = useful[torch.randint(len(useful), (config.batch,), generator=generator)]

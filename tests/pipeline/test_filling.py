@@ -179,6 +179,11 @@ def test_training_learns_and_resumes(tmp_path):
     train_filling(together, None, tmp_path / "legs", config)
     one, two = (filling_from_file(tmp_path / run / "filling.safetensors") for run in ("run", "legs"))
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values()))
+    slower = replace(config, loop=replace(config.loop, learning_rate=3e-4))
+    on = train_filling(together, together, tmp_path / "on", slower, start=two)
+    assert on["start"] == scores["filling"]  # before the first step it is what was given
+    assert on["filling"] > on["start"]
+    assert not torch.equal(two.linear.weight, one.linear.weight)  # the linear part is free now
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
