@@ -34,8 +34,6 @@ from .text import encode_text, no_text
 WORKING_PIXELS = 128 * 128
 """Area of the pictures that the denoiser was trained on."""
 MULTIPLE = 2 * CELL
-TEXTURE = 0.5
-"""Strength of the texture that generated pixels get: at half, perceptual distance is least and error too."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class DiffusionGenerator:
         blended = blend_generated(memory.color, known, generated)
         return torch.stack(
             [
-                add_detail(view, color, background_source(request, index, mask), ~mask, strength=TEXTURE)
+                add_detail(view, color, background_source(request, index, mask), ~mask)
                 for index, (view, color, mask) in enumerate(zip(blended, memory.color, known, strict=True))
             ]
         )

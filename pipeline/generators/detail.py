@@ -31,8 +31,6 @@ def add_detail(
     color: Float[Tensor, "h w 3"],
     source: Bool[Tensor, "h w"],
     hidden: Bool[Tensor, "h w"],
-    *,
-    strength: float = 1.0,
 ) -> Float[Tensor, "h w 3"]:
     """A smoothly filled picture with the texture of what surrounds its holes.
 
@@ -41,12 +39,11 @@ def add_detail(
         color: known colours, read where ``source`` is.
         source: where texture may be taken from.
         hidden: where it is added; elsewhere ``filled`` is returned as it is.
-        strength: of the texture, 1 as it is beside the hole.
     """
     if not source.any() or not hidden.any():
         return filled
     side = max(source.shape)
-    detail = strength * _relative_detail(color, source, max(1.0, FINE * side))
+    detail = _relative_detail(color, source, max(1.0, FINE * side))
     away, rim = distance_transform_edt(~source.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     todo, out = hidden.numpy().copy(), filled.clone()
     for reach in REACHES:
