@@ -32,7 +32,7 @@ def in_consensus(
     piece: DepthPicture,
     unknown: Bool[Tensor, "h w"],
     generated: Float[Tensor, "v h w 3"],
-    holes: Bool[Tensor, "v h w"],
+    trust: Float[Tensor, "v h w"],
     cameras: Cameras,
     index: int,
 ) -> DepthPicture:
@@ -44,7 +44,7 @@ def in_consensus(
         piece: of picture ``index``.
         unknown: its pixels that were generated.
         generated: the pictures of the group.
-        holes: their pixels that were generated.
+        trust: in them, from ``trust_in``.
         cameras: of the pictures.
         index: which of them the piece is of.
     """
@@ -52,13 +52,13 @@ def in_consensus(
         return piece
     points = piece.camera.unproject(piece.depth[None])[0][unknown]
     own = piece.image[unknown]
-    count = _trust(holes[index])[unknown][:, None]
+    count = trust[index][unknown][:, None]
     total = count * own
     for other, camera in enumerate(cameras):
         if other == index:
             continue
         place, _, inside = camera.locate(points)
-        counts = (inside * _trust(holes[other])[place])[:, None]
+        counts = (inside * trust[other][place])[:, None]
         total, count = total + counts * generated[other][place], count + counts
     apart = piece.image.new_zeros(4, *unknown.shape)
     apart[:3, unknown] = (total / count - own).T
@@ -68,8 +68,12 @@ def in_consensus(
     return replace(piece, image=(piece.image + shift).clamp(0, 1))
 
 
-def _trust(hole: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-    """Weight of each generated pixel, less the farther it lies from what its picture knows; 0 outside the hole."""
+def trust_in(holes: Bool[Tensor, "v h w"]) -> Float[Tensor, "v h w"]:
+    """Weight of each generated pixel, less the farther it lies from what its picture knows; 0 outside the holes."""
+    return torch.stack([_trust_in(hole) for hole in holes])
+
+
+def _trust_in(hole: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
     if hole.all():
         return LEAST_TRUST * hole
     away = torch.from_numpy(distance_transform_edt(hole.numpy())).float()  # pyright: ignore[reportArgumentType]

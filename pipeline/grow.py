@@ -17,7 +17,7 @@ from ..reconstruct.cameras import Cameras
 from ..reconstruct.gaussians import Gaussians, cat_gaussians
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
-from .consensus import agreeing, in_consensus
+from .consensus import agreeing, in_consensus, trust_in
 from .generators import ViewGenerator, ViewRequest
 from .pieces import known_piece, known_pixels, missing_piece, show
 
@@ -73,7 +73,7 @@ def grow(
             group, memory, photo[None], photo_camera, seed + start, text, photo_depths=photo_depth[None]
         )
         pictures = generator(request)
-        generated, holes = pictures.clone(), ~known_pixels(memory)
+        generated, trust = pictures.clone(), trust_in(~known_pixels(memory))
         for index, camera in enumerate(group):
             shown = (memory, alpha) if index == 0 else show(gaussians, camera)
             if index and depth_of is None:
@@ -82,7 +82,7 @@ def grow(
             if depth_of is None:
                 piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera)
                 piece = in_consensus(
-                    piece, piece.mask & ~known_pixels(shown[0])[0], generated, holes, group, index
+                    piece, piece.mask & ~known_pixels(shown[0])[0], generated, trust, group, index
                 )
                 picture = pictures[index] = piece.image
             else:

@@ -1,6 +1,6 @@
 import torch
 
-from cosmorama.pipeline.consensus import in_consensus
+from cosmorama.pipeline.consensus import in_consensus, trust_in
 from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.generators.blend import blend_generated
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_holes
@@ -109,7 +109,7 @@ def test_who_knows_what_is_beside_a_hole_counts_more():
     pictures = torch.stack([torch.full((H, W, 3), 0.2), torch.full((H, W, 3), 0.8)])
     holes = torch.ones(2, H, W, dtype=torch.bool)
     holes[1, :, :10] = False  # the second picture knows what lies left of its hole
-    image = in_consensus(own, unknown, pictures, holes, cat_cameras([CAMERA, CAMERA]), 0).image
+    image = in_consensus(own, unknown, pictures, trust_in(holes), cat_cameras([CAMERA, CAMERA]), 0).image
     assert image[:, 16:].mean() > 0.75
     assert image[:, :5].mean() < 0.25  # there it has no guess to give
 
@@ -120,7 +120,7 @@ def test_texture_is_not_averaged():
     own = DepthPicture(stripes + 0.2, torch.full((H, W), 3.0), CAMERA, unknown)
     pictures = torch.stack([stripes + 0.2, 0.8 - stripes])
     same = cat_cameras([CAMERA, CAMERA])
-    image = in_consensus(own, unknown, pictures, unknown.expand(2, H, W), same, 0).image
+    image = in_consensus(own, unknown, pictures, trust_in(unknown.expand(2, H, W)), same, 0).image
     assert image.mean() > 0.45  # half of the way from 0.3 to 0.7
     contrast = (image[:, 1::2] - image[:, 0::2]).mean()
     assert contrast > 0.15  # the mean of the two has none
