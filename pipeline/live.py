@@ -58,14 +58,14 @@ class TimeLeft:
             clock: seconds from any zero.
         """
         self._plan, self._clock, self._start = plan, clock, clock()
+        self._done = 0.0
 
-    def after(self, stage: str, fraction: float) -> float | None:
-        """Seconds left when this fraction of a stage is done; None for a stage that was not planned."""
-        if stage not in self._plan:
-            return None
-        names = list(self._plan)
-        at = names.index(stage)
-        done = sum(self._plan[name] for name in names[:at]) + fraction * self._plan[stage]
+    def after(self, stage: str, fraction: float) -> float:
+        """Seconds left when this fraction of a stage is done; a stage that was not planned only costs time."""
+        if stage in self._plan:
+            names = list(self._plan)
+            before = sum(self._plan[name] for name in names[: names.index(stage)])
+            self._done = before + fraction * self._plan[stage]
         elapsed = self._clock() - self._start
-        pace = (elapsed + _PRIOR_SECONDS) / (done + _PRIOR_SECONDS)
-        return pace * (sum(self._plan.values()) - done)
+        pace = (elapsed + _PRIOR_SECONDS) / (self._done + _PRIOR_SECONDS)
+        return pace * (sum(self._plan.values()) - self._done)
