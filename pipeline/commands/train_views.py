@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ...reconstruct.errors import InputError
+
 if TYPE_CHECKING:
     from ..diffusion.training import ViewTrainingConfig
     from ..latents.codec import Codec
@@ -28,6 +30,8 @@ class TrainViews:
     """Folder of the run."""
     start: Path | None = None
     """views.safetensors of a run on other data to begin with; its last layer is set to zero, as before any training."""
+    initial: Path | None = None
+    """views.safetensors to go on from as it is, with its last layer and its prior."""
     preset: Literal["cpu", "gpu", "cluster"] = "cpu"
     """Size of the network, of the batches and of the run."""
     codec: Path | None = None
@@ -40,6 +44,9 @@ class TrainViews:
     """Of a transformer; default by preset."""
     objective: Literal["epsilon", "x0", "v", "flow", "edm"] = "v"
     weighting: Literal["unit", "elbo", "min_snr", "edm", "sigmoid"] = "unit"
+    noise: tuple[float, float] | None = None
+    """Mean and standard deviation of log sigma for a single view; default by preset. Samples of one step are drawn from
+    the top, log(40)."""
     repa: bool = False
     """Align inner features with DINOv2's (the data must have been prepared with them)."""
     steps: int | None = None
@@ -77,6 +84,8 @@ class TrainViews:
         from ..latents.codec import codec_from_file, load_codec
         from ..training.processes import join_processes
 
+        if self.start and self.initial:
+            raise InputError("either --start or --initial")
         if self.threads:
             torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)
@@ -90,12 +99,14 @@ class TrainViews:
         with join_processes(self.device) as processes:
             train_views(
                 self.data / TRAIN, self.out, self.config(), processes,
-                start=self.start, on_progress=_print if processes.is_main else None, on_sheet=on_sheet,
+                start=self.start, initial=self.initial, on_progress=_print if processes.is_main else None,
+                on_sheet=on_sheet,
             )  # fmt: skip
 
     def config(self) -> ViewTrainingConfig:
         """The preset with what was given on the command line."""
         from ..diffusion.repa import RepaConfig
+        from ..diffusion.schedules import NoiseDistribution
         from ..diffusion.training import preset
         from ..diffusion.transformer import TransformerConfig
         from ..diffusion.unet import UNetConfig
@@ -124,6 +135,7 @@ class TrainViews:
             network=network,
             objective=self.objective,
             weighting=self.weighting,
+            noise=NoiseDistribution(*self.noise) if self.noise else base.noise,
             batch=replace(base.batch, scenes=self.scenes or base.batch.scenes, text_share=self.text_share),
             loop=loop,
             repa=RepaConfig() if self.repa else None,

@@ -18,7 +18,7 @@ from ..training.processes import Processes
 from .batches import BatchConfig, ViewBatch, random_batch
 from .conditions import Conditions
 from .layers import zero_init
-from .model import NetworkConfig, ViewModel, build_network, save_view_model
+from .model import NetworkConfig, ViewModel, build_network, load_view_model, save_view_model
 from .objectives import Objective, per_sample, wrap_network
 from .prior import Spread, measure_spread, prior_of
 from .repa import RepaConfig, RepaHead, alignment_loss
@@ -160,6 +160,22 @@ def begin_with(network: MultiViewTransformer | SpaceTimeUNet, weights: Path) -> 
     zero_init(network.final)
 
 
+def go_on_from(network: MultiViewTransformer | SpaceTimeUNet, weights: Path, objective: Objective) -> Spread:
+    """Take all the weights of a model of the same shape and objective; returns the spread of its prior.
+
+    Raises:
+        InputError: the file holds another network or one with another objective.
+    """
+    model = load_view_model(weights)
+    if model.objective != objective:
+        raise InputError(f"{weights} was trained with the objective {model.objective}, not {objective}")
+    try:
+        network.load_state_dict(model.network.state_dict())
+    except RuntimeError as error:
+        raise InputError(f"{weights} holds another network: {str(error).splitlines()[0]}") from error
+    return model.spread
+
+
 def train_views(
     data: Path,
     out: Path,
@@ -167,6 +183,7 @@ def train_views(
     processes: Processes,
     *,
     start: Path | None = None,
+    initial: Path | None = None,
     on_progress: Callable[..., None] | None = None,
     on_sheet: Callable[[int, ViewModel], None] | None = None,
 ) -> Ema:
@@ -178,13 +195,18 @@ def train_views(
         config: everything else.
         processes: from ``join_processes``.
         start: weights of a model with the same network to begin with, the last layer aside.
+        initial: a model of the same network and objective to go on from, with its last layer and its prior.
         on_progress: called as (done, total, loss=…).
         on_sheet: called as (step, averaged model) after every checkpoint, to draw samples.
     """
     shards = Shards(data)
-    spread, network = measure_spread(shards), build_network(config.network)
-    if start is not None:
-        begin_with(network, start)
+    network = build_network(config.network)
+    if initial is not None:
+        spread = go_on_from(network, initial, config.objective)
+    else:
+        spread = measure_spread(shards)
+        if start is not None:
+            begin_with(network, start)
     model = TrainedNetwork(network, config, spread)
 
     def batch_at(generator: torch.Generator) -> ViewBatch:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from cosmorama.pipeline.diffusion.conditions import CONDITION_NAMES, empty_conditions
@@ -10,6 +11,7 @@ from cosmorama.pipeline.diffusion.prior import Spread, measure_spread, prior_of
 from cosmorama.pipeline.diffusion.shards import Shards, ShardWriter
 from cosmorama.pipeline.diffusion.sheets import sample_views
 from cosmorama.pipeline.diffusion.transformer import TransformerConfig
+from cosmorama.reconstruct.errors import InputError
 
 NETWORK = TransformerConfig(channels=4, width=32, depth=1, head_channels=16)
 SPREAD = Spread(seen=(0.1, 0.1, 0.1, 0.1), unseen=(2.0, 1.0, 0.5, 0.1), nothing=(3.0, 1.0, 1.0, 0.2))
@@ -78,3 +80,21 @@ def test_training_from_earlier_weights_starts_at_the_prior(tmp_path):
     torch.testing.assert_close(
         network.views.latents.weight, trained.views.latents.weight, atol=1e-3, rtol=1e-3
     )
+
+
+def test_training_goes_on_from_a_model_as_it_is(tmp_path):
+    from cosmorama.pipeline.diffusion.training import go_on_from
+
+    trained = build_network(NETWORK)
+    torch.nn.init.normal_(trained.final.weight)
+    save_view_model(tmp_path / "views.safetensors", trained, "v", SPREAD)
+    network = build_network(NETWORK)
+    assert go_on_from(network, tmp_path / "views.safetensors", "v") == SPREAD
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value.half().float())
+    with pytest.raises(InputError, match="objective"):
+        go_on_from(network, tmp_path / "views.safetensors", "epsilon")
+    with pytest.raises(InputError, match="another network"):
+        go_on_from(
+            build_network(replace(NETWORK, width=2 * NETWORK.width)), tmp_path / "views.safetensors", "v"
+        )
