@@ -12,11 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from .depth_completion import complete_depth
 from .windows import window_max, window_min
-
-HALVED_FROM = 8
-"""Radius from which a window's line is fitted at half the size, an eighth of the time."""
 
 
 def depth_edges(depth: Float[Tensor, "h w"], *, ratio: float = 1.06) -> Bool[Tensor, "h w"]:
@@ -31,41 +27,6 @@ def depth_edges(depth: Float[Tensor, "h w"], *, ratio: float = 1.06) -> Bool[Ten
         steep = (step > (ratio - 1.0) * torch.minimum(value[..., 1:], value[..., :-1])) & (step > 2.0 * slope)
         edge |= (F.pad(steep, (0, 1)) | F.pad(steep, (1, 0))).movedim(-1, dim)
     return edge
-
-
-def guide_depth(
-    depth: Float[Tensor, "h w"],
-    image: Float[Tensor, "h w 3"],
-    *,
-    far: Bool[Tensor, "h w"] | None = None,
-    radius: int | None = None,
-    epsilon: float = 1e-3,
-) -> Float[Tensor, "h w"]:
-    """Move the blurred steps of a coarse depth map to where the photo has its edges; flat texture changes nothing.
-
-    In every window inverse depth becomes the best linear function of colour: the guided filter (He, Sun and Tang,
-    Guided Image Filtering, 2010), by kornia; large windows are fitted at half the size (He and Sun, Fast
-    Guided Filter, 2015).
-
-    Args:
-        depth: > 0.
-        image: guides.
-        far: pixels of the sky, which stay as they are and do not pull at what stands before them.
-        radius: of the windows in pixels; default a 48th of the long side, windows a patch of a vision transformer wide.
-        epsilon: variance of colour below which a window counts as flat.
-    """
-    from kornia.filters import guided_blur
-
-    solid = torch.ones_like(depth, dtype=torch.bool) if far is None else ~far
-    if not solid.any():
-        return depth
-    radius = max(1, max(depth.shape) // 48) if radius is None else radius
-    inverse = 1.0 / complete_depth(depth, solid, solid)
-    colors, size = image.permute(2, 0, 1)[None], 2 * radius + 1
-    guided = guided_blur(
-        colors, inverse[None, None], size, epsilon, subsample=2 if radius >= HALVED_FROM else 1
-    )[0, 0]
-    return torch.where(solid, 1.0 / guided.clamp(inverse.min(), inverse.max()), depth)
 
 
 def sharpen_depth(

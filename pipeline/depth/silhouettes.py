@@ -6,12 +6,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...reconstruct.depth_edges import depth_edges, guide_depth, sharpen_depth
+from ...reconstruct.depth_edges import depth_edges, sharpen_depth
 from ...reconstruct.windows import window_max
 from . import FAR_DEPTH_M
 from .weighted_median import Window, weighted_median
 
-BESIDE = Window(radius=4, sigma=2.5)
+RAMP = 1 / 110
+"""Half of the widest ramp from near to far that is closed, in lengths of the photo's long side."""
+STEP = 1.05
+"""Ratio of depths from which a ramp is one."""
+BESIDE = Window(radius=6, sigma=4.0, stride=2)
 """What a pixel beside an edge is judged by, in pixels of the photo."""
 
 
@@ -25,8 +29,9 @@ def align_depth(
         photo: sRGB in [0, 1].
         far: the sky, which gets ``FAR_DEPTH_M``.
     """
-    guided = guide_depth(depth, photo, far=far).clamp(1e-3, FAR_DEPTH_M)
-    return settle_depth(sharpen_depth(torch.where(far, FAR_DEPTH_M, guided), photo), photo)
+    solid = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
+    radius = max(3, round(RAMP * max(depth.shape)))
+    return settle_depth(sharpen_depth(solid, photo, radius=radius, ratio=STEP), photo)
 
 
 def settle_depth(depth: Float[Tensor, "h w"], photo: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from .weighted_median import Window, weighted_median
 
-EDGE_LOG_STEP = 0.05
+EDGE_LOG_STEP = 0.02
 """Neighbouring coarse log-depths further apart than this are an edge."""
-COARSE = Window(radius=2, sigma=1.0)
+COARSE = Window(radius=3, sigma=1.5)
 RAMP_WEIGHT = 0.02
 """Of coarse depths that are themselves half-way between near and far."""
 

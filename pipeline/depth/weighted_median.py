@@ -23,6 +23,8 @@ class Window(NamedTuple):
     radius: int
     sigma: float
     """Of the weights' fall with distance."""
+    stride: int = 1
+    """Only every so many pixels are asked, up and down and sideways; ``radius`` is a multiple of it."""
 
 
 def weighted_median(
@@ -65,7 +67,7 @@ def _median_at(
     h, w = depths.shape
     y = (rows + 0.5) * (h / photo.shape[0]) - 0.5
     x = (columns + 0.5) * (w / photo.shape[1]) - 0.5
-    offsets = torch.arange(-window.radius, window.radius + 1, device=rows.device)
+    offsets = torch.arange(-window.radius, window.radius + 1, window.stride, device=rows.device)
     dy, dx = (grid.reshape(-1) for grid in torch.meshgrid(offsets, offsets, indexing="ij"))
     near_y = (y.round().long()[:, None] + dy).clamp(0, h - 1)
     near_x = (x.round().long()[:, None] + dx).clamp(0, w - 1)

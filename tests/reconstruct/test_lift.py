@@ -2,7 +2,7 @@ import torch
 
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.depth_completion import background_support, complete_depth
-from cosmorama.reconstruct.depth_edges import depth_edges, guide_depth, sharpen_depth, widen_foreground
+from cosmorama.reconstruct.depth_edges import depth_edges, sharpen_depth, widen_foreground
 from cosmorama.reconstruct.gaussians import rotation_from_wxyz
 from cosmorama.reconstruct.lift import MAX_STRETCH, SIGMA_PX, lift
 from cosmorama.reconstruct.rasterize import rasterize
@@ -92,26 +92,6 @@ def test_sharpening_closes_ramps_where_the_colour_changes():
     sharp = sharpen_depth(blurred, image)
     wrong = (sharp / depth).log().abs() > 0.1
     assert wrong.float().mean() < 0.01
-
-
-def test_guidance_moves_misplaced_edges_to_those_of_the_photo():
-    image, depth = box_before_wall()
-    misplaced = torch.nn.functional.avg_pool2d(
-        depth.roll(2, 1)[None, None], 5, 1, 2, count_include_pad=False
-    )[0, 0]
-
-    def steepest(candidate: torch.Tensor) -> int:
-        return int((1 / candidate[24, 10:32]).diff().argmax()) + 10
-
-    assert steepest(depth) == 19  # between columns 19 and 20
-    assert abs(steepest(misplaced) - 19) >= 2
-    assert steepest(guide_depth(misplaced, image, radius=6)) == 19
-
-
-def test_guidance_by_flat_texture_keeps_slopes():
-    depth = floor()[20:]
-    texture = 0.5 + 0.05 * torch.rand(*depth.shape, 3)
-    assert ((guide_depth(depth, texture, radius=3) / depth).log().abs()[4:-4, 4:-4] < 0.05).all()
 
 
 def test_sharpening_leaves_slopes_alone():
