@@ -15,7 +15,7 @@ RAMP = 1 / 110
 """Half of the widest ramp from near to far that is closed, in lengths of the photo's long side."""
 STEP = 1.05
 """Ratio of depths from which a ramp is one."""
-BESIDE = Window(radius=6, sigma=4.0, stride=2)
+BESIDE = Window(radius=9, sigma=6.0, stride=3)
 """What a pixel beside an edge is judged by, in pixels of the photo."""
 
 
