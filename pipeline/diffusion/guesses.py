@@ -32,6 +32,8 @@ FINE = 4
 DIRECTION_KERNELS = ((0.04, 0.1), (0.04, 0.6), (0.1, 0.2), (0.1, 1.0), (0.25, 0.25), (0.25, 1.0))
 """Widths in radians (up and down, sideways) over which the photo's colours are averaged."""
 PARALLAX_WIDTHS = (0.05, 0.15)
+NEAREST, FARTHEST = 0.05, 50.0
+"""Depths between which rays may meet planes."""
 PLANE_WIDTHS = (0.06, 0.15, 0.5)
 """Distances along a plane, relative to that from the camera."""
 COLORS = (
@@ -244,13 +246,14 @@ def _guess_by_direction(
 
 @dataclass(frozen=True)
 class _Hits:
-    """Where the rays of V views meet the planes through N cells of the photo."""
+    """Where the rays of a view meet the planes through N cells of the photo."""
 
-    depth: Float[Tensor, "v q n"]
-    distance: Float[Tensor, "v q n"]
+    nearness: Float[Tensor, "q n"]
+    """1 / depth."""
+    distance: Float[Tensor, "q n"]
     """From the cell to where its plane is met, relative to the depth."""
     valid: Tensor
-    """bool [v q n]: met from the front, and not before what the photo shows."""
+    """bool [q n]: met from the front, and not before what the photo shows."""
 
 
 def _guess_by_planes(
@@ -258,56 +261,85 @@ def _guess_by_planes(
 ) -> None:
     """Each cell of the photo goes on as a plane; the colours of those that a ray meets not far from their cells."""
     rows = maps.colors["smooth"].shape[-2]
-    hits = _hit_planes(directions, origins, photo, coarse, camera, rows)
-    penalty = torch.where(hits.valid, 0.0, -30.0)
+    # View by view: what is small stays in the cache.
+    votes = [
+        _vote(_hit_planes(rays, origin, photo, coarse, camera, rows), photo)
+        for rays, origin in zip(directions, origins, strict=True)
+    ]
+    for name in votes[0][0]:
+        maps.colors[name] = _as_maps(torch.stack([colors[name] for colors, _ in votes]), rows)
+    for name in votes[0][1]:
+        maps.add_geometry(name, _as_maps(torch.stack([geometry[name] for _, geometry in votes]), rows))
 
-    def vote(name: str, logits: Tensor) -> tuple[Tensor, Tensor]:
-        weights = torch.softmax(logits, dim=-1)
-        colors = weights @ photo.colors
-        maps.colors[name] = _as_maps(colors, rows)
-        mass = torch.logsumexp(logits, dim=-1, keepdim=True).clamp(-10, 10) / 5
-        nearness = 1 / (weights * hits.depth).sum(-1, keepdim=True).clamp(max=20)
+
+def _vote(hits: _Hits, photo: _Surface) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Colours [q 3] and geometry [q c] by name, in which the planes weigh by their distance in several ways."""
+    colors: dict[str, Tensor] = {}
+    geometry: dict[str, Tensor] = {}
+    penalty = torch.where(hits.valid, 0.0, -30.0)
+    depth = hits.nearness.reciprocal()
+
+    def vote(name: str, logits: Tensor) -> Tensor:
+        largest = logits.amax(-1, keepdim=True)
+        weights = (logits - largest).exp_()
+        total = weights.sum(-1, keepdim=True)
+        weights /= total
+        colors[name] = weights @ photo.colors
         if name != "nearest":
-            names = f"{name}_mass {name}_nearness"
-            maps.add_geometry(names, _as_maps(torch.cat([mass, nearness], dim=-1), rows))
-        return weights, colors
+            mass = (largest + total.log()).clamp(-10, 10) / 5
+            nearness = 1 / (weights * depth).sum(-1, keepdim=True).clamp(max=20)
+            geometry[f"{name}_mass {name}_nearness"] = torch.cat([mass, nearness], dim=-1)
+        return weights
 
     for i, width in enumerate(PLANE_WIDTHS):
-        weights, colors = vote(f"plane{i}", penalty - hits.distance / width)
+        weights = vote(f"plane{i}", penalty - hits.distance / width)
         if i > 0:
-            names = f"normal{i}_x normal{i}_y normal{i}_z"
-            maps.add_geometry(names, _as_maps(weights @ photo.normals, rows))
+            geometry[f"normal{i}_x normal{i}_y normal{i}_z"] = weights @ photo.normals
         if i == 1:
-            variance = (weights @ photo.colors.square() - colors.square()).clamp(min=0)
-            maps.add_geometry("contrast", _as_maps(variance.sum(-1, keepdim=True).sqrt(), rows))
+            variance = (weights @ photo.colors.square() - colors["plane1"].square()).clamp(min=0)
+            geometry["contrast"] = variance.sum(-1, keepdim=True).sqrt()
     upright = photo.normals[:, 1].abs() < 0.5
+    near = penalty - hits.distance / 0.25
     for name, kind in (("upright", upright), ("level", ~upright)):
-        vote(name, penalty - hits.distance / 0.25 + torch.where(kind, 0.0, -20.0))
-    near = torch.where(hits.valid & (hits.distance < 1), hits.depth, 50.0)
-    nearest = near.amin(-1, keepdim=True)
-    vote("nearest", -(near / nearest - 1) / 0.1 - hits.distance / 0.5)
-    maps.add_geometry("nearest_nearness", _as_maps(1 / nearest, rows))
+        vote(name, near + torch.where(kind, 0.0, -20.0))
+    depth = torch.where(hits.valid & (hits.distance < 1), depth, FARTHEST)
+    nearest = depth.amin(-1, keepdim=True)
+    vote("nearest", -(depth / nearest - 1) / 0.1 - hits.distance / 0.5)
+    geometry["nearest_nearness"] = 1 / nearest
+    return colors, geometry
 
 
 def _hit_planes(
-    directions: Tensor, origins: Tensor, photo: _Surface, coarse: _Surface, camera: Cameras, rows: int
+    rays: Float[Tensor, "q 3"],
+    origin: Float[Tensor, "3"],
+    photo: _Surface,
+    coarse: _Surface,
+    camera: Cameras,
+    rows: int,
 ) -> _Hits:
-    ahead = ((photo.points - origins[:, None]) * photo.normals).sum(-1)[:, None]
-    facing = directions @ photo.normals.T
-    depth = ahead / torch.where(facing.abs() < 1e-3, 1e-3, facing)
-    in_front = (depth > 0.05) & (facing < 0)
-    depth = depth.clamp(0.05, 50)
-    points = origins[:, None, None] + depth[..., None] * directions[:, :, None]
-    distance = (points - photo.points).norm(dim=-1) / depth
-    z = points[..., 2]
-    across = points[..., :2] / z[..., None].clamp(min=1e-3) * camera.intrinsics[0].diagonal()[:2]
-    size = across.new_tensor([camera.width, camera.height])
-    place = (across + camera.intrinsics[0, :2, 2]) / size
-    inside = (z > 0) & (place > 0).all(-1) & (place < 1).all(-1)
+    away = origin - photo.points
+    ahead = -(away * photo.normals).sum(-1)
+    facing = rays @ photo.normals.T
+    facing = torch.where(facing.abs() < 1e-3, 1e-3, facing)
+    nearness = facing / ahead
+    in_front = (nearness > 0) & (nearness < 1 / NEAREST) & (facing < 0)
+    nearness = torch.where(nearness > 0, nearness, 1 / NEAREST).clamp_(1 / FARTHEST, 1 / NEAREST)
+    # |origin + depth * ray - point| / depth, without a tensor of points
+    distance = nearness * away.square().sum(-1) + 2 * (rays @ away.T)
+    distance = (distance.mul_(nearness) + rays.square().sum(-1, keepdim=True)).clamp_(min=0).sqrt_()
+    focal = camera.intrinsics[0].diagonal()[:2].tolist()
+    size, center = (camera.width, camera.height), camera.intrinsics[0, :2, 2].tolist()
+    z = torch.addcmul(rays[:, 2:], nearness, origin[2])
+    inside, place = z > 0, []
+    for axis in (0, 1):
+        across = torch.addcmul(rays[:, axis, None], nearness, origin[axis]) / z
+        across = across.mul_(focal[axis] / size[axis]).add_(center[axis] / size[axis])
+        inside &= (across > 0) & (across < 1)
+        place.append(across.nan_to_num_(0.0).clamp_(0, 0.999))
     columns = len(coarse.points) // rows
-    cells = (place.clamp(0, 0.999) * place.new_tensor([columns, rows])).long()
-    shown = coarse.points[:, 2][cells[..., 1] * columns + cells[..., 0]]
-    return _Hits(depth, distance, in_front & ~(inside & (z < 0.93 * shown)))
+    cells = place[1].mul_(rows).int() * columns + place[0].mul_(columns).int()
+    shown = coarse.points[:, 2].index_select(0, cells.flatten()).view_as(z)
+    return _Hits(nearness, distance, in_front & ~(inside & (z < 0.93 * shown * nearness)))
 
 
 def _describe(
