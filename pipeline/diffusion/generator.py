@@ -80,8 +80,7 @@ class DiffusionGenerator:
         The memory's own pixels are kept; what is generated gets the texture of what surrounds it.
         """
         height, width = request.memory.color.shape[1:3]
-        latents = self.sample_latents(request, on_progress=on_progress)
-        generated = resize_images(self.codec.decode(latents), width, height)
+        generated = resize_images(self._generated(request, on_progress), width, height)
         memory, known = request.memory, known_pixels(request.memory)
         blended = blend_generated(memory.color, known, generated)
         return torch.stack(
@@ -91,35 +90,48 @@ class DiffusionGenerator:
             ]
         )
 
-    def sample_latents(
-        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
-    ) -> Float[Tensor, "v c hl wl"]:
-        """Latents of the requested views."""
-        conditions = request_conditions(request, self.codec, filling=self.filling)
-        views, config = conditions.views, self.config
+    def _generated(
+        self, request: ViewRequest, on_progress: Callable[[int, int], None] | None
+    ) -> Float[Tensor, "v hw ww 3"]:
+        """The filled memory with what the denoiser makes of it, at working size.
+
+        Only the denoiser's changes go through the codec, so that the filling loses nothing there.
+        """
+        filled = filled_memory(request, self.filling)
+        conditions = request_conditions(request, self.codec, filled=filled)
+        before = conditions.memory_latents[0, len(request.photos) :]
+        after = self._sample(conditions, request.seed, on_progress)[0, len(request.photos) :]
+        return (filled + self.codec.decode(after) - self.codec.decode(before)).clamp(0, 1)
+
+    def _sample(
+        self, conditions: Conditions, seed: int, on_progress: Callable[[int, int], None] | None
+    ) -> Float[Tensor, "1 v c hl wl"]:
+        config = self.config
         sigmas = sampling_sigmas("karras", config.steps, sigma_max=config.sigma_max)
-        sigmas = torch.cat([shift_for_views(sigmas[:-1], views), sigmas[-1:]])
-        generator = torch.Generator().manual_seed(request.seed)
+        sigmas = torch.cat([shift_for_views(sigmas[:-1], conditions.views), sigmas[-1:]])
+        generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(conditions.given_latents.shape, generator=generator)
 
         def callback(step: int, steps: int, _: Tensor) -> None:
             if on_progress:
                 on_progress(step, steps)
 
-        sample = sampler_by_name(config.sampler)(
+        return sampler_by_name(config.sampler)(
             guided(self.model, conditions, config.guidance), config.noise * sigmas[0] * noise, sigmas,
             generator=generator, callback=callback,
         )  # fmt: skip
-        return sample[0, len(request.photos) :]
 
 
-def request_conditions(request: ViewRequest, codec: Codec, *, filling: Filling | None = None) -> Conditions:
+def request_conditions(
+    request: ViewRequest, codec: Codec, *, filled: Float[Tensor, "v hw ww 3"] | None = None
+) -> Conditions:
     """The request as a batch of one: the given photos first, then the views to generate, at working size.
 
     Args:
         request: what is asked for.
         codec: encodes photos and memory.
-        filling: fills the memory's holes, see ``filled_memory``; it must be the one that the denoiser was trained with.
+        filled: the memory with its holes filled, see ``filled_memory``, by what the denoiser was trained with; default
+            smoothly.
     """
     width, height = working_size(request.cameras.width, request.cameras.height)
     rows, columns = height // CELL, width // CELL
@@ -129,7 +141,7 @@ def request_conditions(request: ViewRequest, codec: Codec, *, filling: Filling |
     if count:
         cameras = cat_cameras([request.photo_cameras.resized(width, height), cameras])
     scale = reference_scale(memory, request.cameras.resized(width, height), cameras[0])
-    seen = encode_memory(memory, codec, scale=scale, filled=filled_memory(request, filling))
+    seen = encode_memory(memory, codec, scale=scale, filled=filled)
     blank = [value.new_zeros(count, *value.shape[1:]) for value in seen]
     latents, depth, coverage = (torch.cat(pair)[None] for pair in zip(blank, seen, strict=True))
     given_latents = torch.zeros_like(latents)

@@ -150,6 +150,16 @@ def test_without_starting_noise_the_seed_does_not_matter(codec):
     assert torch.equal(still(asked), still(replace(asked, seed=1)))
 
 
+def test_what_the_denoiser_does_not_change_is_the_filling(codec):
+    untrained = DiffusionGenerator(
+        ViewModel(build_network(NETWORK), "v"), codec, config=SamplingConfig(noise=0.0)
+    )
+    asked = request(wall())
+    generated, filled = untrained._generated(asked, None), filled_memory(asked, None)
+    torch.testing.assert_close(generated, filled, atol=0.01, rtol=0)
+    assert (codec.decode(codec.encode(filled)) - filled).abs().max() > 0.02  # it did not go through the codec
+
+
 def test_the_memory_is_filled_by_the_learned_filling_where_the_photos_depth_is_known(codec, monkeypatch):
     monkeypatch.setattr("cosmorama.pipeline.diffusion.generator.WORKING_PIXELS", WIDTH * HEIGHT)
     views, filling = wall(), load_filling()
@@ -161,7 +171,7 @@ def test_the_memory_is_filled_by_the_learned_filling_where_the_photos_depth_is_k
     assert (expected - smooth).abs().max() > 0.05
     torch.testing.assert_close(filled_memory(asked, None), smooth)
     torch.testing.assert_close(filled_memory(replace(asked, photo_depths=None), filling), smooth)
-    conditions = request_conditions(asked, codec, filling=filling)
+    conditions = request_conditions(asked, codec, filled=filled_memory(asked, filling))
     torch.testing.assert_close(conditions.memory_latents[0, 1:], codec.encode(expected))
 
 
