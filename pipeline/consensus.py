@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..reconstruct.cameras import Cameras
 from ..reconstruct.mesh.grid import DepthPicture
+from .blur import blur
 from .generators import Memory
-from .generators.blend import blend_generated, blur
+from .generators.blend import blend_generated
 from .pieces import known_pixels
 
 TEXTURE = 1 / 32

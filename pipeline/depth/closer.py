@@ -2,7 +2,7 @@
 
 The whole tells the layout, its parts the chair in the corner: two sizes of input and what each is good at are from
 Miangoleh et al., Boosting Monocular Depth Estimation Models to High-Resolution, 2021. The parts overlap, each is moved
-to the depth of the whole, and they have their say beside it.
+to the depth of the whole, and they have their say beside it, more of it in what is small.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..blur import blur
 from .upsample import resize_map
 
 SHARE = 0.6
 """Of the photo's width and height that each of the four parts has; training crops down to half."""
-WEIGHT = 0.4
-"""Of the parts beside the whole: between 0.35 and 0.5 it matters little."""
+LAYOUT_WEIGHT = 0.4
+"""Of the parts beside the whole in what is large: between 0.35 and 0.5 it matters little."""
+DETAIL_WEIGHT = 0.65
+"""The same in what is small, which the whole has few tokens for."""
+SMALL = 0.034
+"""Standard deviation of the blur that tells large from small, in lengths of the photo's long side."""
 RIM = 0.15
 """Share of a part's side over which its weight rises from its border."""
 
@@ -52,7 +57,9 @@ def look_closer(
         solid = apart[~far[here]]
         total[here] += rise * (part + (solid if solid.numel() else apart).median())
         weight[here] += rise
-    return whole.lerp(total / weight, WEIGHT)
+    apart = total / weight - whole
+    layout = blur(apart[None, None], SMALL * max(size))[0, 0]
+    return whole + LAYOUT_WEIGHT * layout + DETAIL_WEIGHT * (apart - layout)
 
 
 def _end(count: int, last: bool) -> slice:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..blur import blur
+
 MEMBRANE_PX = 128
 """Working length of the picture's long side for the correction, which is smooth."""
 REACH = 0.08
@@ -49,15 +51,3 @@ def membrane(
     near = blur(maps[:, -1:], reach)
     smooth = total[:, :-1] / total[:, -1:].clamp(min=1e-6) * (2 * near).clamp(max=1)
     return F.interpolate(smooth, (height, width), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
-
-
-def blur(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
-    """Gaussian blur; outside the picture its rim goes on."""
-    radius = max(1, round(3 * sigma))
-    x = torch.arange(-radius, radius + 1, dtype=maps.dtype)
-    kernel = torch.exp(-x.square() / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(maps.shape[1], 1, -1)
-    channels = maps.shape[1]
-    padded = F.pad(maps, (radius,) * 4, mode="replicate")
-    rows = F.conv2d(padded, kernel[:, :, None], groups=channels)
-    return F.conv2d(rows, kernel[..., None], groups=channels)

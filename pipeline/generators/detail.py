@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from .blend import blur
+from ..blur import blur
 
 FINE = 0.008
 """Standard deviation of the blur that tells detail from the rest, in lengths of the picture's long side."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cosmorama.pipeline.depth.closer import SHARE, WEIGHT, look_closer
+from cosmorama.pipeline.depth.closer import DETAIL_WEIGHT, LAYOUT_WEIGHT, SHARE, look_closer
 from cosmorama.pipeline.depth.upsample import resize_map
 
 ROWS, COLUMNS = 24, 36
@@ -30,8 +30,18 @@ def test_detail_comes_from_the_parts_and_their_level_from_the_whole(truth: torch
     photo, levels = truth[..., None].expand(-1, -1, 3), iter((5.0, -3.0, 0.5, 40.0))
     out = look_closer(whole, torch.zeros_like(whole) > 0, photo, lambda part: part[..., 0] + next(levels))
     before, after = (resize_map(whole, FINE) - truth).abs().mean(), (out - truth).abs().mean()
-    assert after < (1 - 0.9 * WEIGHT) * before
+    assert after < (1 - 0.9 * DETAIL_WEIGHT) * before
     assert abs(float(out.median() - whole.median())) < 0.05
+
+
+def test_what_is_large_comes_more_from_the_whole() -> None:
+    whole = torch.zeros(ROWS, COLUMNS)
+    bend = torch.linspace(-1, 1, FINE[1]).square().expand(FINE)  # which the parts see and the whole does not
+    photo = bend[..., None].expand(-1, -1, 3)
+    out = look_closer(whole, torch.zeros_like(whole) > 0, photo, lambda part: part[..., 0])
+    beside = slice(FINE[1] // 8, FINE[1] * 3 // 8)
+    share = (out.diff(dim=1) / bend.diff(dim=1))[:, beside].median()
+    assert share == pytest.approx(LAYOUT_WEIGHT, abs=0.1)
 
 
 def test_sky_does_not_move_the_parts(truth: torch.Tensor) -> None:
