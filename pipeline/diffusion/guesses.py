@@ -26,16 +26,13 @@ from ..generators import Memory
 from ..latents.codec import CELL
 from ..pieces import known_pixels
 from .memory import pull_push
+from .plane_guesses import PLANE_WIDTHS, Surface, plane_votes
 
 FINE = 4
 """Pixels along the side of what is averaged first: half a cell."""
 DIRECTION_KERNELS = ((0.04, 0.1), (0.04, 0.6), (0.1, 0.2), (0.1, 1.0), (0.25, 0.25), (0.25, 1.0))
 """Widths in radians (up and down, sideways) over which the photo's colours are averaged."""
 PARALLAX_WIDTHS = (0.05, 0.15)
-NEAREST, FARTHEST = 0.05, 50.0
-"""Depths between which rays may meet planes."""
-PLANE_WIDTHS = (0.06, 0.15, 0.5)
-"""Distances along a plane, relative to that from the camera."""
 COLORS = (
     *("smooth", "plain", "photo", "view", "above", "below", "left", "right", "near", "wide"),
     *(f"direction{i}" for i in range(len(DIRECTION_KERNELS))),
@@ -96,15 +93,6 @@ class _Maps:
             self.geometry[name] = value
 
 
-@dataclass(frozen=True)
-class _Surface:
-    """Cells of the photo in its own camera's frame and the scene's unit."""
-
-    colors: Float[Tensor, "n 3"]
-    points: Float[Tensor, "n 3"]
-    normals: Float[Tensor, "n 3"]
-
-
 @torch.no_grad()
 def guess(memory: Memory, cameras: Cameras, source: Source) -> Guesses:
     """Guesses for some views.
@@ -158,7 +146,7 @@ def _averages(memory: Memory) -> _Averages:
     return _Averages(pooled[:, :1], pooled[:, 2:6], pooled[:, 1:2], pooled[:, 6:])
 
 
-def _surfaces(source: Source) -> tuple[_Surface, _Surface, float]:
+def _surfaces(source: Source) -> tuple[Surface, Surface, float]:
     """The photo in cells and in half cells, and the scene's length unit."""
     points = source.camera.unproject(source.depth[None])[0]
     toward = F.normalize(source.camera.positions[0] - points, dim=-1)
@@ -169,9 +157,9 @@ def _surfaces(source: Source) -> tuple[_Surface, _Surface, float]:
     world_from_cam = source.camera.world_from_cam[0]
     turn, position = world_from_cam[:3, :3], world_from_cam[:3, 3]
 
-    def surface(cells: Tensor) -> _Surface:
+    def surface(cells: Tensor) -> Surface:
         colors, points, normals = (part.flatten(1).T for part in cells[:9].split(3))
-        return _Surface(colors, (points - position) @ turn / scale, F.normalize(normals, dim=-1) @ turn)
+        return Surface(colors, (points - position) @ turn / scale, F.normalize(normals, dim=-1) @ turn)
 
     return surface(F.avg_pool2d(fine, CELL // FINE)), surface(fine), scale
 
@@ -225,7 +213,7 @@ def _march(
 
 
 def _guess_by_direction(
-    maps: _Maps, directions: Tensor, origins: Tensor, photo: _Surface, camera: Cameras
+    maps: _Maps, directions: Tensor, origins: Tensor, photo: Surface, camera: Cameras
 ) -> None:
     """What the photo shows in about the same direction: from its own place, and from each view's."""
     rows, columns = maps.colors["smooth"].shape[-2:]
@@ -244,102 +232,16 @@ def _guess_by_direction(
     maps.add_geometry("angle", _as_maps(angle.amin(-1, keepdim=True), rows))
 
 
-@dataclass(frozen=True)
-class _Hits:
-    """Where the rays of a view meet the planes through N cells of the photo."""
-
-    nearness: Float[Tensor, "q n"]
-    """1 / depth."""
-    distance: Float[Tensor, "q n"]
-    """From the cell to where its plane is met, relative to the depth."""
-    valid: Tensor
-    """bool [q n]: met from the front, and not before what the photo shows."""
-
-
 def _guess_by_planes(
-    maps: _Maps, directions: Tensor, origins: Tensor, photo: _Surface, coarse: _Surface, camera: Cameras
+    maps: _Maps, directions: Tensor, origins: Tensor, photo: Surface, coarse: Surface, camera: Cameras
 ) -> None:
     """Each cell of the photo goes on as a plane; the colours of those that a ray meets not far from their cells."""
     rows = maps.colors["smooth"].shape[-2]
-    # View by view: what is small stays in the cache.
-    votes = [
-        _vote(_hit_planes(rays, origin, photo, coarse, camera, rows), photo)
-        for rays, origin in zip(directions, origins, strict=True)
-    ]
-    for name in votes[0][0]:
-        maps.colors[name] = _as_maps(torch.stack([colors[name] for colors, _ in votes]), rows)
-    for name in votes[0][1]:
-        maps.add_geometry(name, _as_maps(torch.stack([geometry[name] for _, geometry in votes]), rows))
-
-
-def _vote(hits: _Hits, photo: _Surface) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Colours [q 3] and geometry [q c] by name, in which the planes weigh by their distance in several ways."""
-    colors: dict[str, Tensor] = {}
-    geometry: dict[str, Tensor] = {}
-    penalty = torch.where(hits.valid, 0.0, -30.0)
-    depth = hits.nearness.reciprocal()
-
-    def vote(name: str, logits: Tensor) -> Tensor:
-        largest = logits.amax(-1, keepdim=True)
-        weights = (logits - largest).exp_()
-        total = weights.sum(-1, keepdim=True)
-        weights /= total
-        colors[name] = weights @ photo.colors
-        if name != "nearest":
-            mass = (largest + total.log()).clamp(-10, 10) / 5
-            nearness = 1 / (weights * depth).sum(-1, keepdim=True).clamp(max=20)
-            geometry[f"{name}_mass {name}_nearness"] = torch.cat([mass, nearness], dim=-1)
-        return weights
-
-    for i, width in enumerate(PLANE_WIDTHS):
-        weights = vote(f"plane{i}", penalty - hits.distance / width)
-        if i > 0:
-            geometry[f"normal{i}_x normal{i}_y normal{i}_z"] = weights @ photo.normals
-        if i == 1:
-            variance = (weights @ photo.colors.square() - colors["plane1"].square()).clamp(min=0)
-            geometry["contrast"] = variance.sum(-1, keepdim=True).sqrt()
-    upright = photo.normals[:, 1].abs() < 0.5
-    near = penalty - hits.distance / 0.25
-    for name, kind in (("upright", upright), ("level", ~upright)):
-        vote(name, near + torch.where(kind, 0.0, -20.0))
-    depth = torch.where(hits.valid & (hits.distance < 1), depth, FARTHEST)
-    nearest = depth.amin(-1, keepdim=True)
-    vote("nearest", -(depth / nearest - 1) / 0.1 - hits.distance / 0.5)
-    geometry["nearest_nearness"] = 1 / nearest
-    return colors, geometry
-
-
-def _hit_planes(
-    rays: Float[Tensor, "q 3"],
-    origin: Float[Tensor, "3"],
-    photo: _Surface,
-    coarse: _Surface,
-    camera: Cameras,
-    rows: int,
-) -> _Hits:
-    away = origin - photo.points
-    ahead = -(away * photo.normals).sum(-1)
-    facing = rays @ photo.normals.T
-    facing = torch.where(facing.abs() < 1e-3, 1e-3, facing)
-    nearness = facing / ahead
-    in_front = (nearness > 0) & (nearness < 1 / NEAREST) & (facing < 0)
-    nearness = torch.where(nearness > 0, nearness, 1 / NEAREST).clamp_(1 / FARTHEST, 1 / NEAREST)
-    # |origin + depth * ray - point| / depth, without a tensor of points
-    distance = nearness * away.square().sum(-1) + 2 * (rays @ away.T)
-    distance = (distance.mul_(nearness) + rays.square().sum(-1, keepdim=True)).clamp_(min=0).sqrt_()
-    focal = camera.intrinsics[0].diagonal()[:2].tolist()
-    size, center = (camera.width, camera.height), camera.intrinsics[0, :2, 2].tolist()
-    z = torch.addcmul(rays[:, 2:], nearness, origin[2])
-    inside, place = z > 0, []
-    for axis in (0, 1):
-        across = torch.addcmul(rays[:, axis, None], nearness, origin[axis]) / z
-        across = across.mul_(focal[axis] / size[axis]).add_(center[axis] / size[axis])
-        inside &= (across > 0) & (across < 1)
-        place.append(across.nan_to_num_(0.0).clamp_(0, 0.999))
-    columns = len(coarse.points) // rows
-    cells = place[1].mul_(rows).int() * columns + place[0].mul_(columns).int()
-    shown = coarse.points[:, 2].index_select(0, cells.flatten()).view_as(z)
-    return _Hits(nearness, distance, in_front & ~(inside & (z < 0.93 * shown * nearness)))
+    colors, geometry = plane_votes(directions, origins, photo, coarse, camera, rows)
+    for name, values in colors.items():
+        maps.colors[name] = _as_maps(values, rows)
+    for name, values in geometry.items():
+        maps.add_geometry(name, _as_maps(values, rows))
 
 
 def _describe(
