@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,6 +13,7 @@ from ..reconstruct.depth_completion import complete_depth
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.hidden import support_behind
 from ..reconstruct.mesh.grid import DepthPicture
+from ..reconstruct.planes import continued_depth
 from ..reconstruct.rasterize import rasterize
 from ..reconstruct.windows import window_max
 from .generators import Memory
@@ -22,6 +24,8 @@ DENSE = 0.75
 """Pixels of a surface that are covered less than this get a splat of their own."""
 OVERLAP = 2
 """Pixels by which pieces of known depth reach over the rim of a hole, so that no crack is left between views."""
+RIM = 1 / 64
+"""Share of a picture's long side over which depth in a hole leaves that of the hole's rim."""
 BEHIND_TRUTH = 1.1
 """What the scene shows lies behind a hole if it is so many times as far away as what is known to be there."""
 BEHIND = 1.02
@@ -60,7 +64,8 @@ def missing_piece(
 ) -> DepthPicture:
     """The pixels of a generated picture that the scene does not cover yet.
 
-    Gaps in a surface are at the surface's depth, holes are filled with depth behind what surrounds them.
+    Gaps in a surface are at the surface's depth; in holes the planes of what the photo shows go on, behind what
+    surrounds the hole.
 
     Args:
         memory: what the scene shows from the camera; only its first view is read.
@@ -76,7 +81,7 @@ def missing_piece(
     if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
     support = support_behind(depth, known, camera, photo_camera, photo_depth[None])
-    depth = complete_depth(depth, known, support)
+    depth = _on_planes(complete_depth(depth, known, support), known, camera, photo_depth, photo_camera)
     depth[missing] = _behind_photo(depth, missing, camera, photo_depth, photo_camera)
     return DepthPicture(picture, depth, camera, missing)
 
@@ -105,6 +110,21 @@ def uncovered(memory: Memory, alpha: Float[Tensor, "v h w"]) -> Bool[Tensor, "h 
 def known_pixels(memory: Memory) -> Bool[Tensor, "v h w"]:
     """Where the memory can be trusted."""
     return (memory.coverage > COVERED) & (memory.depth > 0)
+
+
+def _on_planes(
+    depth: Float[Tensor, "h w"],
+    known: Bool[Tensor, "h w"],
+    camera: Cameras,
+    photo_depth: Float[Tensor, "h w"],
+    photo_camera: Cameras,
+) -> Float[Tensor, "h w"]:
+    """Depth that leaves the rim of each hole smoothly, for the planes that the photo shows parts of."""
+    planes = continued_depth(~known, camera, photo_depth, photo_camera)
+    away = torch.from_numpy(distance_transform_edt(~known.numpy())).float()  # pyright: ignore[reportArgumentType]
+    smooth = torch.exp(-away / (RIM * max(known.shape)))
+    mixed = torch.lerp(planes.clamp_min(1e-9).log(), depth.clamp_min(1e-9).log(), smooth).exp()
+    return torch.where(planes > 0, mixed, depth)
 
 
 def _behind_photo(

@@ -20,13 +20,12 @@ from torch import Tensor
 
 from ...reconstruct.cameras import Cameras
 from ...reconstruct.depth_completion import background_support
-from ...reconstruct.depth_edges import depth_edges
-from ...reconstruct.lift import surface_normals
+from ...reconstruct.planes import Surface
 from ..generators import Memory
 from ..latents.codec import CELL
 from ..pieces import known_pixels
 from .memory import pull_push
-from .plane_guesses import PLANE_WIDTHS, Surface, plane_votes
+from .plane_guesses import PLANE_WIDTHS, plane_votes
 
 FINE = 4
 """Pixels along the side of what is averaged first: half a cell."""
@@ -104,7 +103,9 @@ def guess(memory: Memory, cameras: Cameras, source: Source) -> Guesses:
     """
     maps = _Maps()
     seen = _averages(memory)
-    coarse, fine, scale = _surfaces(source)
+    fine = _Photo.of(source, FINE)
+    scale = fine.surface.unit
+    coarse = _Photo.of(source, CELL).in_units(scale)
     photo_from_world = torch.linalg.inv(source.camera.world_from_cam[0])
     turn = photo_from_world[:3, :3]
     small = cameras.resized(cameras.width // CELL, cameras.height // CELL)
@@ -146,22 +147,21 @@ def _averages(memory: Memory) -> _Averages:
     return _Averages(pooled[:, :1], pooled[:, 2:6], pooled[:, 1:2], pooled[:, 6:])
 
 
-def _surfaces(source: Source) -> tuple[Surface, Surface, float]:
-    """The photo in cells and in half cells, and the scene's length unit."""
-    points = source.camera.unproject(source.depth[None])[0]
-    toward = F.normalize(source.camera.positions[0] - points, dim=-1)
-    normals = surface_normals(points, toward, depth_edges(source.depth))
-    maps = torch.cat([source.image, points, normals, 1 / source.depth[..., None]], dim=-1)
-    fine = F.avg_pool2d(maps.permute(2, 0, 1), FINE)
-    scale = float(1 / fine[9].median())
-    world_from_cam = source.camera.world_from_cam[0]
-    turn, position = world_from_cam[:3, :3], world_from_cam[:3, 3]
+@dataclass(frozen=True)
+class _Photo:
+    """The photo in cells of one size."""
 
-    def surface(cells: Tensor) -> Surface:
-        colors, points, normals = (part.flatten(1).T for part in cells[:9].split(3))
-        return Surface(colors, (points - position) @ turn / scale, F.normalize(normals, dim=-1) @ turn)
+    colors: Float[Tensor, "n 3"]
+    surface: Surface
 
-    return surface(F.avg_pool2d(fine, CELL // FINE)), surface(fine), scale
+    @classmethod
+    def of(cls, source: Source, cell: int) -> _Photo:
+        rows, columns = source.depth.shape[0] // cell, source.depth.shape[1] // cell
+        colors = F.adaptive_avg_pool2d(source.image.permute(2, 0, 1), (rows, columns))
+        return cls(colors.flatten(1).T, Surface.of(source.depth, source.camera, rows, columns))
+
+    def in_units(self, unit: float) -> _Photo:
+        return _Photo(self.colors, self.surface.in_units(unit))
 
 
 def _guess_within(maps: _Maps, seen: _Averages, photo: Float[Tensor, "3"]) -> Float[Tensor, "v 1 h w"]:
@@ -213,7 +213,7 @@ def _march(
 
 
 def _guess_by_direction(
-    maps: _Maps, directions: Tensor, origins: Tensor, photo: Surface, camera: Cameras
+    maps: _Maps, directions: Tensor, origins: Tensor, photo: _Photo, camera: Cameras
 ) -> None:
     """What the photo shows in about the same direction: from its own place, and from each view's."""
     rows, columns = maps.colors["smooth"].shape[-2:]
@@ -224,7 +224,7 @@ def _guess_by_direction(
     for i, (height, width) in enumerate(DIRECTION_KERNELS):
         weights = torch.softmax(-(up / height).square() - (sideways / width).abs(), dim=-1)
         maps.colors[f"direction{i}"] = _as_maps(weights @ photo.colors, rows)
-    seen_azimuth, seen_elevation = _angles(photo.points - origins[:, None])
+    seen_azimuth, seen_elevation = _angles(photo.surface.points - origins[:, None])
     sideways, up = azimuth[..., None] - seen_azimuth[:, None], elevation[..., None] - seen_elevation[:, None]
     angle = (sideways.square() + up.square()).sqrt()
     for i, width in enumerate(PARALLAX_WIDTHS):
@@ -233,11 +233,12 @@ def _guess_by_direction(
 
 
 def _guess_by_planes(
-    maps: _Maps, directions: Tensor, origins: Tensor, photo: Surface, coarse: Surface, camera: Cameras
+    maps: _Maps, directions: Tensor, origins: Tensor, photo: _Photo, coarse: _Photo, camera: Cameras
 ) -> None:
     """Each cell of the photo goes on as a plane; the colours of those that a ray meets not far from their cells."""
     rows = maps.colors["smooth"].shape[-2]
-    colors, geometry = plane_votes(directions, origins, photo, coarse, camera, rows)
+    shown = coarse.surface.points[:, 2].view(rows, -1)
+    colors, geometry = plane_votes(directions, origins, photo.surface, photo.colors, shown, camera)
     for name, values in colors.items():
         maps.colors[name] = _as_maps(values, rows)
     for name, values in geometry.items():
