@@ -17,6 +17,7 @@ from ..reconstruct.cameras import Cameras
 from ..reconstruct.gaussians import Gaussians, cat_gaussians
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
+from ..reconstruct.planes import PhotoPlanes
 from .consensus import agreeing, in_consensus, trust_in
 from .generators import ViewGenerator, ViewRequest
 from .pieces import known_piece, known_pixels, missing_piece, show
@@ -65,6 +66,7 @@ def grow(
             True, growing stops there.
     """
     images, support, pieces = [photo.new_zeros(0, *photo.shape)], [photo.new_zeros(0, *photo.shape[:2])], []
+    planes = PhotoPlanes.of(photo_depth, photo_camera)
     stop = False
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]
@@ -80,7 +82,7 @@ def grow(
                 pictures[index] = agreeing(shown[0], pictures[index])
             picture = pictures[index]
             if depth_of is None:
-                piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera)
+                piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera, planes)
                 piece = in_consensus(
                     piece, piece.mask & ~known_pixels(shown[0])[0], generated, trust, group, index
                 )

@@ -13,7 +13,7 @@ from ..reconstruct.depth_completion import complete_depth
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.hidden import support_behind
 from ..reconstruct.mesh.grid import DepthPicture
-from ..reconstruct.planes import continued_depth
+from ..reconstruct.planes import PhotoPlanes, continued_depth
 from ..reconstruct.rasterize import rasterize
 from ..reconstruct.windows import window_max
 from .generators import Memory
@@ -61,6 +61,7 @@ def missing_piece(
     camera: Cameras,
     photo_depth: Float[Tensor, "h w"],
     photo_camera: Cameras,
+    planes: PhotoPlanes,
 ) -> DepthPicture:
     """The pixels of a generated picture that the scene does not cover yet.
 
@@ -74,6 +75,7 @@ def missing_piece(
         camera: a batch of one.
         photo_depth: of the photo, which nothing may hide.
         photo_camera: a batch of one.
+        planes: of the photo.
     """
     depth = memory.depth[0]
     known = known_pixels(memory)[0]
@@ -81,7 +83,7 @@ def missing_piece(
     if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
     support = support_behind(depth, known, camera, photo_camera, photo_depth[None])
-    depth = _on_planes(complete_depth(depth, known, support), known, camera, photo_depth, photo_camera)
+    depth = _on_planes(complete_depth(depth, known, support), known, camera, planes)
     depth[missing] = _behind_photo(depth, missing, camera, photo_depth, photo_camera)
     return DepthPicture(picture, depth, camera, missing)
 
@@ -116,15 +118,14 @@ def _on_planes(
     depth: Float[Tensor, "h w"],
     known: Bool[Tensor, "h w"],
     camera: Cameras,
-    photo_depth: Float[Tensor, "h w"],
-    photo_camera: Cameras,
+    planes: PhotoPlanes,
 ) -> Float[Tensor, "h w"]:
     """Depth that leaves the rim of each hole smoothly, for the planes that the photo shows parts of."""
-    planes = continued_depth(~known, camera, photo_depth, photo_camera)
+    continued = continued_depth(~known, camera, planes)
     away = torch.from_numpy(distance_transform_edt(~known.numpy())).float()  # pyright: ignore[reportArgumentType]
     smooth = torch.exp(-away / (RIM * max(known.shape)))
-    mixed = torch.lerp(planes.clamp_min(1e-9).log(), depth.clamp_min(1e-9).log(), smooth).exp()
-    return torch.where(planes > 0, mixed, depth)
+    mixed = torch.lerp(continued.clamp_min(1e-9).log(), depth.clamp_min(1e-9).log(), smooth).exp()
+    return torch.where(continued > 0, mixed, depth)
 
 
 def _behind_photo(

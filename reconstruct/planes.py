@@ -7,7 +7,7 @@ those that it meets not far from their cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,6 +25,8 @@ BEFORE = 0.93
 """A plane is not met where the photo shows something further away than this times its depth."""
 CELLS = 32
 """Of a photo along its long side, whose planes are continued."""
+KNOWN = 0.9
+"""Cells of which less is known are no planes."""
 RAYS = 64
 """Along the long side of a picture to complete; depth is interpolated between them."""
 WIDTH = 0.1
@@ -37,7 +39,7 @@ class Surface:
 
     points: Float[Tensor, "n 3"]
     normals: Float[Tensor, "n 3"]
-    """Towards the camera."""
+    """Towards the camera; 0 for cells that are no plane."""
     unit: float
     """Of the points; as made by ``of`` the photo's median depth."""
 
@@ -119,9 +121,29 @@ def hit_planes(
     return Hits(nearness, distance, in_front & ~(inside & (z < BEFORE * before * nearness)))
 
 
-def continued_depth(
-    holes: Bool[Tensor, "h w"], camera: Cameras, photo_depth: Float[Tensor, "hp wp"], photo_camera: Cameras
-) -> Float[Tensor, "h w"]:
+@dataclass(frozen=True)
+class PhotoPlanes:
+    """A photo as planes to go on."""
+
+    surface: Surface
+    shown: Float[Tensor, "r c"]
+    """z depth of its cells, in the surface's units."""
+    camera: Cameras
+    """A batch of one."""
+
+    @classmethod
+    def of(cls, depth: Float[Tensor, "h w"], camera: Cameras) -> PhotoPlanes:
+        """Those of a photo with this z depth, 0 where it is unknown."""
+        cells, known = _grid(camera, CELLS), depth > 0
+        farthest = depth.max() if known.any() else depth.new_ones(())
+        surface = Surface.of(torch.where(known, depth, farthest), camera, *cells)
+        trusted = F.adaptive_avg_pool2d(known[None].to(depth), cells)[0] > KNOWN
+        shown = torch.where(trusted, surface.points[:, 2].view(cells), 0.0)
+        normals = surface.normals * trusted.flatten()[:, None]  # without a normal a plane is met nowhere
+        return cls(replace(surface, normals=normals), shown, camera)
+
+
+def continued_depth(holes: Bool[Tensor, "h w"], camera: Cameras, planes: PhotoPlanes) -> Float[Tensor, "h w"]:
     """Depth at which a picture's holes show the planes of a photo; 0 outside the holes and where no plane is met.
 
     Of all planes that a ray meets, weighted by how near to their cells, the median depth.
@@ -129,21 +151,19 @@ def continued_depth(
     Args:
         holes: what the picture knows nothing of.
         camera: of the picture, a batch of one.
-        photo_depth: z depth, > 0.
-        photo_camera: a batch of one.
+        planes: of the photo.
     """
     rows, columns = _grid(camera, RAYS)
     share = F.adaptive_avg_pool2d(holes[None].float(), (rows, columns))[0]
     asked = window_max(share, 1) > 0
     if not asked.any():
-        return photo_depth.new_zeros(holes.shape)
-    cells = _grid(photo_camera, CELLS)
-    surface = Surface.of(photo_depth, photo_camera, *cells)
-    photo_from_world = torch.linalg.inv(photo_camera.world_from_cam[0])
+        return share.new_zeros(holes.shape)
+    surface = planes.surface
+    photo_from_world = torch.linalg.inv(planes.camera.world_from_cam[0])
     turn = photo_from_world[:3, :3]
     rays = camera.resized(columns, rows).rays()[1][0][asked] @ turn.T
     origin = (turn @ camera.positions[0] + photo_from_world[:3, 3]) / surface.unit
-    hits = hit_planes(rays, origin, surface, surface.points[:, 2].view(cells), photo_camera)
+    hits = hit_planes(rays, origin, surface, planes.shown, planes.camera)
     way = (surface.points - origin).norm(dim=-1)
     logits = torch.where(hits.valid, -hits.distance / (hits.nearness * way * WIDTH), -torch.inf)
     met = hits.valid.any(-1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cosmorama.reconstruct.cameras import Cameras, look_at
-from cosmorama.reconstruct.planes import Surface, continued_depth
+from cosmorama.reconstruct.planes import PhotoPlanes, Surface, continued_depth
 
 WIDTH, HEIGHT = 96, 72
 FLOOR, WALL = 1.2, 4.0
@@ -47,7 +47,9 @@ def test_floor_and_wall_go_on_beyond_the_photo(position, target, scale):
     view = camera(position, target)
     truth = room_depth(view)
     holes = torch.ones(HEIGHT, WIDTH, dtype=torch.bool)
-    depth = continued_depth(holes, scaled(view), scale * room_depth(PHOTO), scaled(PHOTO)) / scale
+    depth = (
+        continued_depth(holes, scaled(view), PhotoPlanes.of(scale * room_depth(PHOTO), scaled(PHOTO))) / scale
+    )
     known = (depth > 0) & (truth < 50)
     assert known.float().mean() > 0.95
     error = (depth[known] / truth[known]).log().abs()
@@ -63,17 +65,18 @@ def test_the_wall_goes_on_behind_what_stands_before_it():
     truth = room_depth(view)
     behind = torch.zeros_like(box)
     behind[24:44, 41:50] = True  # what the box hid of the wall, seen past the box
-    out = continued_depth(behind, view, depth, PHOTO)
+    out = continued_depth(behind, view, PhotoPlanes.of(depth, PHOTO))
     assert (out[behind] / truth[behind]).log().abs().median() < 0.05
 
 
 def test_only_holes_are_answered():
     depth = room_depth(PHOTO)
+    planes = PhotoPlanes.of(depth, PHOTO)
     nowhere = torch.zeros_like(depth, dtype=torch.bool)
-    assert (continued_depth(nowhere, PHOTO, depth, PHOTO) == 0).all()
+    assert (continued_depth(nowhere, PHOTO, planes) == 0).all()
     some = nowhere.clone()
     some[10:20, 10:20] = True
-    out = continued_depth(some, PHOTO, depth, PHOTO)
+    out = continued_depth(some, PHOTO, planes)
     assert (out[~some] == 0).all()
     torch.testing.assert_close(out[some], depth[some], rtol=0.03, atol=0)
 
@@ -83,7 +86,7 @@ def test_looking_away_no_plane_is_met():
     away = camera((0.0, 0.0, 0.0), (0.0, -3.0, -2.0))
     wall_only = torch.full((HEIGHT, WIDTH), WALL)
     flat = camera((0.0, 0.0, 0.0), (0.0, 0.0, 1.0))
-    assert (continued_depth(holes, away, wall_only, flat) == 0).all()
+    assert (continued_depth(holes, away, PhotoPlanes.of(wall_only, flat)) == 0).all()
 
 
 def test_units():
@@ -92,3 +95,15 @@ def test_units():
     torch.testing.assert_close(half.points, 2 * surface.points)
     assert math.isclose(half.unit, surface.unit / 2)
     assert (surface.normals.norm(dim=-1) - 1).abs().max() < 1e-5
+
+
+def test_unknown_depth_is_no_plane():
+    depth = room_depth(PHOTO)
+    depth[:, WIDTH // 2 :] = 0.0
+    view = camera((0.0, 0.0, 0.0), (1.5, 0.4, 2.0))
+    truth = room_depth(view)
+    out = continued_depth(torch.ones_like(depth, dtype=torch.bool), view, PhotoPlanes.of(depth, PHOTO))
+    error = (out[truth < 50] / truth[truth < 50]).log().abs()
+    assert (error < 0.05).float().mean() > 0.8
+    nothing = PhotoPlanes.of(torch.zeros_like(depth), PHOTO)
+    assert (continued_depth(torch.ones_like(depth, dtype=torch.bool), view, nothing) == 0).all()
