@@ -60,6 +60,25 @@ def test_what_is_grown_hides_nothing_of_the_photo():
     assert changed[0, 3:-3, 3:-3].mean() < 0.01
 
 
+def test_the_floor_goes_on_beyond_the_photo():
+    def floor_and_wall(camera):
+        origins, rays = (v[0] for v in camera.rays())
+        floor, wall = (0.8 - origins[..., 1]) / rays[..., 1], (6.0 - origins[..., 2]) / rays[..., 2]
+        return torch.where((floor > 0) & (floor < wall), floor, wall)
+
+    depth = floor_and_wall(CAMERA)
+    image = torch.full((H, W, 3), 0.5)
+    down = torch.tensor(0.35)
+    pose = torch.eye(4)
+    pose[1:3, 1:3] = torch.tensor([[down.cos(), down.sin()], [-down.sin(), down.cos()]])
+    camera = Cameras(pose[None], CAMERA.intrinsics, W, H)
+    growth = grow(lift(image, depth, CAMERA), image, depth, CAMERA, camera, InpaintGenerator(), seed=0)
+    piece, hidden = growth.pieces[0], growth.support[0] < 0.3
+    assert hidden.float().mean() > 0.2
+    off = (piece.depth[hidden] / floor_and_wall(camera)[hidden]).log().abs()
+    assert (off < 0.1).float().mean() > 0.9
+
+
 def test_gaps_in_a_surface_that_comes_apart_are_closed_at_its_depth():
     image, depth = torch.rand(H, W, 3), torch.full((H, W), 3.0)
     every_third = torch.zeros(H, W, dtype=torch.bool)
