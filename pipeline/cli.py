@@ -32,6 +32,11 @@ COMMANDS = {
     "train views-data": ("prepare_views:PrepareViews", "encode the world and photos into samples for it"),
     "train views": ("train_views:TrainViews", "the view generator"),
     "eval depth": ("eval_depth:EvalDepth", "depth against true depth"),
+    "eval codec": ("eval_codec:EvalCodec", "what the latent codec loses, band by band"),
+    "eval denoiser": (
+        "eval_denoiser:EvalDenoiser",
+        "errors of the view generator's denoiser, by noise level",
+    ),
     "eval views": ("eval_views:EvalViews", "generated views against true ones, and the baselines"),
     "bench make": ("bench_make:BenchMake", "time, memory and quality of the main job"),
     "bench rasterize": ("bench_rasterize:BenchRasterize", "speed of the CPU rasterizer"),

@@ -20,8 +20,8 @@ class TrainViews:
     """Train the multi-view diffusion model; killed and started again, it goes on where it was.
 
     With several processes: `torchrun --nproc-per-node 2 -- .venv/bin/cosmorama train views ...`. OUT gets
-    checkpoint.safetensors, metrics.jsonl, views.safetensors (the averaged weights) and sheet-STEP.png (held-out
-    samples: truth, memory, sample).
+    checkpoint.safetensors, metrics.jsonl, views.safetensors (the averaged weights) and, of held-out samples,
+    curve.jsonl (errors, see `eval denoiser`) and sheet-STEP.png (truth, memory, sample).
     """
 
     data: Path
@@ -76,12 +76,14 @@ class TrainViews:
         """Train."""
         import torch
 
+        from ..diffusion.held_out import held_out_errors
         from ..diffusion.model import ViewModel
         from ..diffusion.shards import Shards
         from ..diffusion.sheets import write_sheet
         from ..diffusion.sources import HELD_OUT, TRAIN
         from ..diffusion.training import train_views
         from ..latents.codec import codec_from_file, load_codec
+        from ..training.curve import add_to_curve
         from ..training.processes import join_processes
 
         if self.start and self.initial:
@@ -92,15 +94,16 @@ class TrainViews:
         codec: Codec = codec_from_file(self.codec) if self.codec else load_codec()
         held_out = Shards(self.data / HELD_OUT) if (self.data / HELD_OUT).exists() else None
 
-        def on_sheet(step: int, model: ViewModel) -> None:
+        def on_checkpoint(step: int, model: ViewModel) -> None:
             if held_out:
+                add_to_curve(self.out, step, held_out_errors(model, held_out))
                 write_sheet(self.out / f"sheet-{step:07d}.png", model, held_out, codec)
 
         with join_processes(self.device) as processes:
             train_views(
                 self.data / TRAIN, self.out, self.config(), processes,
                 start=self.start, initial=self.initial, on_progress=_print if processes.is_main else None,
-                on_sheet=on_sheet,
+                on_checkpoint=on_checkpoint,
             )  # fmt: skip
 
     def config(self) -> ViewTrainingConfig:

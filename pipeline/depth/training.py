@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...reconstruct.files.atomic import atomic_write
 from ..dinov2 import dinov2_features
 from ..training.checkpoints import save_weights
+from ..training.curve import add_to_curve
 from ..training.loop import CHECKPOINT, LoopConfig, train
 from ..training.processes import Processes
 from .augment import Sample, make_sample
@@ -22,7 +23,7 @@ from .head import DepthHead, HeadConfig
 from .initialise import initialise_head
 from .losses import LossWeights, depth_loss
 
-CONFIG, CURVE, WEIGHTS = "config.json", "curve.jsonl", "head.safetensors"
+CONFIG, WEIGHTS = "config.json", "head.safetensors"
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ def train_depth_head(
     def keep(step: int, averaged: nn.Module) -> None:
         assert isinstance(averaged, DepthHead)
         save_weights(out / WEIGHTS, averaged, config={"head": asdict(config.head), "step": step})
-        row = {"step": step, **validate(averaged, validation[: config.validation_batches], processes.device)}
-        _append_row(out / CURVE, row)
+        scores = validate(averaged, validation[: config.validation_batches], processes.device)
+        add_to_curve(out, step, scores)
 
     ema = train(
         head, batch_at, loss_fn, config.loop, out=out, processes=processes,
@@ -167,15 +168,6 @@ def batch_to(batch: Batch, device: torch.device) -> Batch:
 
 def _errors(log_error: Tensor) -> list[Tensor]:
     return [log_error.expm1().abs().mean(), (log_error.abs() < 0.22314355).float().mean()]
-
-
-def _append_row(path: Path, row: dict[str, float]) -> None:
-    """Add a row; rows of a later step, left by a run that was killed after them, are dropped."""
-    kept = []
-    if path.exists():
-        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] < row["step"]]
-    with atomic_write(path) as temporary:
-        temporary.write_text("".join(line + "\n" for line in [*kept, json.dumps(row)]))
 
 
 PRESETS = {

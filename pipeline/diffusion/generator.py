@@ -223,6 +223,11 @@ def reference_scale(memory: Memory, cameras: Cameras, reference: Cameras) -> flo
     return float(depth[0][inside].median()) if inside.any() else float(depth.abs().median())
 
 
+def shipped_model() -> Path:
+    """The bundled views.safetensors."""
+    return Path(assets.__file__).parent / "views" / "views.safetensors"
+
+
 def load_view_generator(
     *,
     model: Path | None = None,
@@ -235,9 +240,8 @@ def load_view_generator(
     Raises:
         InputError: a file is missing or holds something else.
     """
-    shipped = Path(assets.__file__).parent / "views" / "views.safetensors"
     return DiffusionGenerator(
-        load_view_model(model or shipped),
+        load_view_model(model or shipped_model()),
         codec_from_file(codec) if codec else load_codec(),
         filling=filling_from_file(filling) if filling else load_filling(),
         config=config,

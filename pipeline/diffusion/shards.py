@@ -58,7 +58,7 @@ class Shards:
         paths = sorted(folder.glob("*.safetensors"))
         if not paths:
             raise InputError(
-                f"{folder} holds no prepared samples (*.safetensors); see `cosmorama prepare views`"
+                f"{folder} holds no prepared samples (*.safetensors); see `cosmorama train views-data`"
             )
         self._files = [safe_open(path, framework="pt") for path in paths]
         self.names: list[list[str]] = [json.loads(read_metadata(path)["names"]) for path in paths]

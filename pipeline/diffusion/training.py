@@ -185,7 +185,7 @@ def train_views(
     start: Path | None = None,
     initial: Path | None = None,
     on_progress: Callable[..., None] | None = None,
-    on_sheet: Callable[[int, ViewModel], None] | None = None,
+    on_checkpoint: Callable[[int, ViewModel], None] | None = None,
 ) -> Ema:
     """Train, or go on training, a denoiser on prepared samples; leaves ``views.safetensors`` in ``out``.
 
@@ -197,7 +197,7 @@ def train_views(
         start: weights of a model with the same network to begin with, the last layer aside.
         initial: a model of the same network and objective to go on from, with its last layer and its prior.
         on_progress: called as (done, total, loss=…).
-        on_sheet: called as (step, averaged model) after every checkpoint, to draw samples.
+        on_checkpoint: called as (step, averaged model) after every checkpoint, to judge it and to draw samples.
     """
     shards = Shards(data)
     network = build_network(config.network)
@@ -217,13 +217,13 @@ def train_views(
     ) -> tuple[Tensor, dict[str, Tensor]]:
         return view_loss(network, batch, config, generator, spread=spread)
 
-    def on_checkpoint(step: int, averaged: nn.Module) -> None:
+    def keep(step: int, averaged: nn.Module) -> None:
         assert isinstance(averaged, TrainedNetwork)
         save_view_model(out / "views.safetensors", averaged.network, config.objective, spread)
-        if on_sheet:
-            on_sheet(step, ViewModel(averaged.network, config.objective, spread))
+        if on_checkpoint:
+            on_checkpoint(step, ViewModel(averaged.network, config.objective, spread))
 
     return train(
         model, batch_at, loss_fn, config.loop, out=out, processes=processes, on_progress=on_progress,
-        on_checkpoint=on_checkpoint,
+        on_checkpoint=keep,
     )  # fmt: skip

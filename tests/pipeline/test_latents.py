@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from cosmorama.pipeline.commands.eval_codec import EvalCodec
 from cosmorama.pipeline.latents.bands import (
     band_loss,
     band_psnr,
@@ -193,3 +196,18 @@ def test_photos_are_split_by_name_and_cropped_reproducibly(tmp_path):
     assert a[:, 2].unique().numel() == 1  # blue is the same everywhere
     with pytest.raises(InputError, match="holds no photos"):
         photo_paths(tmp_path / "nothing", held_out=False)
+
+
+def test_the_codec_is_judged_on_held_out_photos_only(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        Image.fromarray(rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    EvalCodec(tmp_path, crop=32, json=True).run()
+    report = json.loads(capsys.readouterr().out)
+    assert report["photos"] == sum(is_held_out(str(number)) for number in range(30)) > 0
+    assert report["parameters"] < 4_000_000
+    assert 5 < report["psnr"] < 20  # noise does not come through a bottleneck
+    assert len(report["band_snr_fine_to_coarse"]) == 4
+    for bad in (EvalCodec(tmp_path, crop=12), EvalCodec(tmp_path, crop=64)):
+        with pytest.raises(InputError):
+            bad.run()

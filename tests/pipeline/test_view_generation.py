@@ -21,9 +21,11 @@ from cosmorama.pipeline.diffusion.generator import (
 )
 from cosmorama.pipeline.diffusion.groups import PosedViews
 from cosmorama.pipeline.diffusion.guesses import Source
+from cosmorama.pipeline.diffusion.held_out import NOISE_LEVELS, held_out_errors
 from cosmorama.pipeline.diffusion.memory import fill_memory, remember
 from cosmorama.pipeline.diffusion.model import ViewModel, build_network
 from cosmorama.pipeline.diffusion.prepare import prepare_scene
+from cosmorama.pipeline.diffusion.prior import Spread, measure_spread, prior_of
 from cosmorama.pipeline.diffusion.repa import RepaConfig, alignment_loss
 from cosmorama.pipeline.diffusion.schedules import NoiseDistribution
 from cosmorama.pipeline.diffusion.shards import Shards, ShardWriter
@@ -237,7 +239,7 @@ def test_training_learns_and_draws_sheets(codec, tmp_path, repa):
     )
     held_out, drawn = Shards(tmp_path / "data" / "held_out"), []
 
-    def on_sheet(step, model):
+    def on_checkpoint(step, model):
         write_sheet(tmp_path / f"{step}.png", model, held_out, codec, views=3, steps=2)
         drawn.append(step)
 
@@ -246,7 +248,7 @@ def test_training_learns_and_draws_sheets(codec, tmp_path, repa):
         tmp_path / "run",
         config,
         Processes(0, 1, torch.device("cpu")),
-        on_sheet=on_sheet,
+        on_checkpoint=on_checkpoint,
     )
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     for name in ["denoising", *(["alignment"] if repa else [])]:
@@ -255,6 +257,34 @@ def test_training_learns_and_draws_sheets(codec, tmp_path, repa):
     assert drawn == [20, 40]
     assert (tmp_path / "40.png").stat().st_size > 1000
     assert (tmp_path / "run" / "views.safetensors").exists()
+
+
+class Answers:
+    """A model that answers with the truth, or with its prior."""
+
+    def __init__(self, right):
+        self.network, self.spread, self.right = torch.nn.Linear(1, 1), Spread(), right
+
+    def __call__(self, x, sigma, conditions):
+        return conditions.given_latents if self.right else prior_of(conditions, self.spread).center
+
+
+def test_held_out_errors_know_the_truth_and_the_prior(codec, tmp_path):
+    write_data(tmp_path, codec, features=False)
+    shards = Shards(tmp_path / "held_out")
+    right, blind = (held_out_errors(Answers(r), shards, views=3, groups=4) for r in (True, False))
+    assert right["unseen"] == right["seen"] == [0.0] * len(NOISE_LEVELS)
+    assert blind["unseen"] == blind["prior_unseen"] == right["prior_unseen"]
+    assert min(blind["unseen"]) > 0.01
+    assert min(blind["seen"]) > 0
+    untrained = ViewModel(build_network(NETWORK).eval(), "v", measure_spread(shards))
+    errors = held_out_errors(untrained, shards, views=3, groups=4)
+    prior, noise = errors["prior_unseen"][0], errors["noise_levels"][-1] ** 2
+    assert errors["unseen"][0] == pytest.approx(prior, rel=0.05)
+    assert errors["unseen"][-1] == pytest.approx(
+        prior * noise / (prior + noise), rel=0.1
+    )  # the best linear answer
+    assert errors == held_out_errors(untrained, shards, views=3, groups=4)
 
 
 def test_alignment_is_one_minus_cosine_on_any_grid():
@@ -270,10 +300,14 @@ def test_commands_parse_without_heavy_imports():
         "import sys, tyro\n"
         "from cosmorama.pipeline.commands.train_views import TrainViews\n"
         "from cosmorama.pipeline.commands.eval_views import EvalViews\n"
+        "from cosmorama.pipeline.commands.eval_codec import EvalCodec\n"
+        "from cosmorama.pipeline.commands.eval_denoiser import EvalDenoiser\n"
         "from cosmorama.pipeline.commands.bench_views import BenchViews\n"
         "from cosmorama.pipeline.commands.prepare_views import PrepareViews\n"
         "tyro.cli(TrainViews, args=['--data', 'a', '--out', 'b', '--preset', 'gpu'])\n"
         "tyro.cli(EvalViews, args=['folder', '--json'])\n"
+        "tyro.cli(EvalCodec, args=['folder', '--json'])\n"
+        "tyro.cli(EvalDenoiser, args=['folder', '--json'])\n"
         "tyro.cli(BenchViews, args=[])\n"
         "tyro.cli(PrepareViews, args=['--out', 'c', '--world', 'w'])\n"
         "assert 'torch' not in sys.modules\n"
