@@ -82,7 +82,7 @@ def grow(
                 pictures[index] = agreeing(shown[0], pictures[index])
             picture = pictures[index]
             if depth_of is None:
-                piece = missing_piece(*shown, picture, camera, photo_depth, photo_camera, planes)
+                piece = missing_piece(*shown, picture, camera, planes)
                 piece = in_consensus(
                     piece, piece.mask & ~known_pixels(shown[0])[0], generated, trust, group, index
                 )

@@ -59,9 +59,7 @@ def missing_piece(
     alpha: Float[Tensor, "v h w"],
     picture: Float[Tensor, "h w 3"],
     camera: Cameras,
-    photo_depth: Float[Tensor, "h w"],
-    photo_camera: Cameras,
-    planes: PhotoPlanes,
+    photo: PhotoPlanes,
 ) -> DepthPicture:
     """The pixels of a generated picture that the scene does not cover yet.
 
@@ -73,18 +71,16 @@ def missing_piece(
         alpha: of the same, with the gaps.
         picture: what was generated there.
         camera: a batch of one.
-        photo_depth: of the photo, which nothing may hide.
-        photo_camera: a batch of one.
-        planes: of the photo.
+        photo: whose planes go on, and of which nothing may be hidden.
     """
     depth = memory.depth[0]
     known = known_pixels(memory)[0]
     missing = uncovered(memory, alpha)
     if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
-    support = support_behind(depth, known, camera, photo_camera, photo_depth[None])
-    depth = _on_planes(complete_depth(depth, known, support), known, camera, planes)
-    depth[missing] = _behind_photo(depth, missing, camera, photo_depth, photo_camera)
+    support = support_behind(depth, known, camera, photo.camera, photo.depth[None])
+    depth = _on_planes(complete_depth(depth, known, support), known, camera, photo)
+    depth[missing] = _behind_photo(depth, missing, camera, photo)
     return DepthPicture(picture, depth, camera, missing)
 
 
@@ -118,10 +114,10 @@ def _on_planes(
     depth: Float[Tensor, "h w"],
     known: Bool[Tensor, "h w"],
     camera: Cameras,
-    planes: PhotoPlanes,
+    photo: PhotoPlanes,
 ) -> Float[Tensor, "h w"]:
     """Depth that leaves the rim of each hole smoothly, for the planes that the photo shows parts of."""
-    continued = continued_depth(~known, camera, planes)
+    continued = continued_depth(~known, camera, photo)
     away = torch.from_numpy(distance_transform_edt(~known.numpy())).float()  # pyright: ignore[reportArgumentType]
     smooth = torch.exp(-away / (RIM * max(known.shape)))
     mixed = torch.lerp(continued.clamp_min(1e-9).log(), depth.clamp_min(1e-9).log(), smooth).exp()
@@ -132,17 +128,16 @@ def _behind_photo(
     depth: Float[Tensor, "h w"],
     mask: Bool[Tensor, "h w"],
     camera: Cameras,
-    photo_depth: Float[Tensor, "h w"],
-    photo_camera: Cameras,
+    photo: PhotoPlanes,
     *,
     steps: int = 12,
 ) -> Float[Tensor, "m"]:
     """Depths of the masked pixels, pushed away along their rays until they hide nothing that the photo shows."""
     origins, directions = (rays[0][mask] for rays in camera.rays())
-    limit = photo_depth.clamp_max(float(photo_depth.max()) / BEHIND)
+    limit = photo.depth.clamp_max(float(photo.depth.max()) / BEHIND)
     depth = depth[mask]
     for _ in range(steps):
-        place, z, inside = photo_camera.locate(origins + depth[:, None] * directions)
+        place, z, inside = photo.camera.locate(origins + depth[:, None] * directions)
         hides = inside & (z < BEHIND * limit[place])
         if not hides.any():
             break

@@ -125,6 +125,8 @@ def hit_planes(
 class PhotoPlanes:
     """A photo as planes to go on."""
 
+    depth: Float[Tensor, "h w"]
+    """z depth of its pixels, 0 where it is unknown."""
     surface: Surface
     shown: Float[Tensor, "r c"]
     """z depth of its cells, in the surface's units."""
@@ -133,14 +135,14 @@ class PhotoPlanes:
 
     @classmethod
     def of(cls, depth: Float[Tensor, "h w"], camera: Cameras) -> PhotoPlanes:
-        """Those of a photo with this z depth, 0 where it is unknown."""
+        """Those of a photo with this z depth."""
         cells, known = _grid(camera, CELLS), depth > 0
         farthest = depth.max() if known.any() else depth.new_ones(())
         surface = Surface.of(torch.where(known, depth, farthest), camera, *cells)
         trusted = F.adaptive_avg_pool2d(known[None].to(depth), cells)[0] > KNOWN
         shown = torch.where(trusted, surface.points[:, 2].view(cells), 0.0)
         normals = surface.normals * trusted.flatten()[:, None]  # without a normal a plane is met nowhere
-        return cls(replace(surface, normals=normals), shown, camera)
+        return cls(depth, replace(surface, normals=normals), shown, camera)
 
 
 def continued_depth(holes: Bool[Tensor, "h w"], camera: Cameras, planes: PhotoPlanes) -> Float[Tensor, "h w"]:

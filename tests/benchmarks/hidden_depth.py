@@ -48,7 +48,7 @@ def main() -> None:
             support = support_behind(memory.depth[0], known, view, camera, depth[None])
             answers = {
                 "smooth": complete_depth(memory.depth[0], known, support),
-                "grown": missing_piece(memory, alpha, scene.images[index], view, depth, camera, planes).depth,
+                "grown": missing_piece(memory, alpha, scene.images[index], view, planes).depth,
             }
             for name, answer in answers.items():
                 errors[name].append((answer[~known] / scene.depth[index][~known]).log().abs())
