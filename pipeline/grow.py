@@ -39,45 +39,44 @@ class Growth:
 
 def grow(
     gaussians: Gaussians,
-    photo: Float[Tensor, "h w 3"],
-    photo_depth: Float[Tensor, "h w"],
-    photo_camera: Cameras,
+    photo: DepthPicture,
     cameras: Cameras,
     generator: ViewGenerator,
     *,
     seed: int,
     text: str | None = None,
     depth_of: Callable[[Cameras], Float[Tensor, "v h w"]] | None = None,
+    overlap: int = 0,
     on_view: Callable[[int, Gaussians, Cameras, Tensor], bool] | None = None,
 ) -> Growth:
     """Generate views for the cameras, group by group, and fold each group into the scene.
 
     Args:
-        gaussians: the scene so far; it must show the photo from ``photo_camera``.
-        photo: the photo, which always wins.
-        photo_depth: its depth.
-        photo_camera: a batch of one.
+        gaussians: the scene so far; it must show the photo from its camera.
+        photo: with its depth, 0 where it is unknown; it always wins.
         cameras: where to generate, in this order.
         generator: makes the pictures.
         seed: for the generator; group i gets ``seed + i``.
         text: a description, for generators that take one.
         depth_of: z depth of what cameras see, where somebody knows it; default completed from what surrounds a hole.
+        overlap: pixels by which what is generated goes on under the rim of what the scene shows; leaves no crack.
         on_view: called with views done, the scene so far, and the camera and picture of the newest view; if it returns
             True, growing stops there.
     """
-    images, support, pieces = [photo.new_zeros(0, *photo.shape)], [photo.new_zeros(0, *photo.shape[:2])], []
-    planes = PhotoPlanes.of(photo_depth, photo_camera)
+    size = (cameras.height, cameras.width)
+    images, support, pieces = [torch.zeros(0, *size, 3)], [torch.zeros(0, *size)], []
+    planes = PhotoPlanes.of(photo.depth, photo.camera)
     stop = False
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]
-        (memory, alpha), before = show(gaussians, group), len(pieces)
+        (memory, alpha), before = show(gaussians, group, overlap=overlap), len(pieces)
         request = ViewRequest(
-            group, memory, photo[None], photo_camera, seed + start, text, photo_depths=photo_depth[None]
+            group, memory, photo.image[None], photo.camera, seed + start, text, photo_depths=photo.depth[None]
         )
         pictures = generator(request)
         generated, trust = pictures.clone(), trust_in(~known_pixels(memory))
         for index, camera in enumerate(group):
-            shown = (memory, alpha) if index == 0 else show(gaussians, camera)
+            shown = (memory, alpha) if index == 0 else show(gaussians, camera, overlap=overlap)
             if index and depth_of is None:
                 pictures[index] = agreeing(shown[0], pictures[index])
             picture = pictures[index]

@@ -25,6 +25,7 @@ from .generators import ViewGenerator
 from .generators.choose import load_generator
 from .grow import grow
 from .imagine import Imagined, imagine_photo, imagine_place
+from .outskirts import grow_outskirts
 from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
@@ -127,15 +128,18 @@ def make_scene(
         with reporter.stage("views") as advance:
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
             growth = grow(
-                surface, photo.image, depth, photo.camera, cameras, generator,
-                seed=options.seed, text=options.text, depth_of=place.depth_of if place else None, on_view=writer.add,
+                surface, shown, cameras, generator, seed=options.seed, text=options.text,
+                depth_of=place.depth_of if place else None, on_view=writer.add,
             )  # fmt: skip
-        if place:
-            with reporter.stage("around") as advance:
-                gaussians, faces = surround(
-                    growth.gaussians, place, shown, size=preset.face, on_view=_shown(watcher, advance)
-                )
+        with reporter.stage("around") as advance:
+            on_view = _shown(watcher, advance)
+            if place:
+                gaussians, faces = surround(growth.gaussians, place, shown, size=preset.face, on_view=on_view)
                 growth = replace(growth, gaussians=gaussians, pieces=[*growth.pieces, *faces])
+            elif not watcher.cancelled:
+                growth = grow_outskirts(
+                    growth, shown, reach, generator, seed=options.seed, text=options.text, on_view=on_view
+                )
         with reporter.stage("refine") as advance:
             gaussians = refine(
                 growth, photo, preset.iterations, options.seed, watcher, advance,

@@ -32,11 +32,18 @@ BEHIND = 1.02
 """Generated splats that the photo can see must lie at least this much further away than what it shows."""
 
 
-def show(gaussians: Gaussians, cameras: Cameras) -> tuple[Memory, Float[Tensor, "v h w"]]:
+def show(
+    gaussians: Gaussians, cameras: Cameras, *, overlap: int = 0
+) -> tuple[Memory, Float[Tensor, "v h w"]]:
     """What the scene shows from some cameras with gaps of a pixel or two closed, and its alpha with the gaps.
 
     Surfaces seen closer or more frontally than they were lifted come apart into dots; what lies between the dots is
     surface too, not a hole to fill.
+
+    Args:
+        gaussians: the scene.
+        cameras: that look at it.
+        overlap: pixels by which holes are taken for wider than they are.
     """
     with torch.no_grad():
         seen = rasterize(gaussians, cameras)
@@ -45,6 +52,9 @@ def show(gaussians: Gaussians, cameras: Cameras) -> tuple[Memory, Float[Tensor, 
     around = F.avg_pool2d(around.permute(0, 3, 1, 2), 5, 1, 2).permute(0, 2, 3, 1)
     dense = seen.alpha > DENSE
     coverage = torch.where(dense, seen.alpha, around[..., 3])
+    if overlap:
+        holes = torch.stack([window_max(hole, overlap) for hole in (coverage <= COVERED).float()])
+        coverage = coverage * (1 - holes)
     nothing = coverage < 0.02
     color = torch.where(dense[..., None], seen.color, around[..., :3]) / coverage.clamp_min(0.02)[..., None]
     depth = torch.where(dense, depth, around[..., 4] / around[..., 3].clamp_min(0.02))

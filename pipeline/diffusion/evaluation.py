@@ -17,6 +17,7 @@ from torch import Tensor
 from ...reconstruct.cameras import Cameras
 from ...reconstruct.errors import InputError
 from ...reconstruct.lift import lift
+from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.rasterize import rasterize
 from ..depth.frames import INTRINSICS, frame_folder, read_frame
 from ..dinov2 import PATCH, dinov2_features
@@ -143,9 +144,10 @@ def evaluate_generator(
         photo, depth, camera = scene.images[0], scene.depth[0], scene.cameras[0]
         known = depth > 0
         surface = lift(photo, torch.where(known, depth, depth.max()), camera, mask=known)
+        given = DepthPicture(photo, depth, camera, known)
         rest = scene.cameras[list(range(1, len(scene)))]
         coverage = show(surface, rest)[0].coverage
-        grown = grow(surface, photo, depth, camera, rest, generator, seed=seed, text=scene.text)
+        grown = grow(surface, given, rest, generator, seed=seed, text=scene.text)
         tally.add(grown.images, scene.images[1:], coverage > COVERED)
         with torch.no_grad():
             shown = rasterize(grown.gaussians, rest).color.clamp(0, 1)

@@ -29,9 +29,13 @@ def sideways(*shifts: float) -> Cameras:
     return Cameras(poses, CAMERA.intrinsics.repeat(len(shifts), 1, 1), W, H)
 
 
+def pictured(image, depth):
+    return DepthPicture(image, depth, CAMERA, depth > 0)
+
+
 def grown(cameras):
     image, depth = box_before_wall()
-    return grow(lift(image, depth, CAMERA), image, depth, CAMERA, cameras, InpaintGenerator(), seed=0)
+    return grow(lift(image, depth, CAMERA), pictured(image, depth), cameras, InpaintGenerator(), seed=0)
 
 
 def test_holes_behind_the_box_are_filled_with_wall():
@@ -72,7 +76,7 @@ def test_the_floor_goes_on_beyond_the_photo():
     pose = torch.eye(4)
     pose[1:3, 1:3] = torch.tensor([[down.cos(), down.sin()], [-down.sin(), down.cos()]])
     camera = Cameras(pose[None], CAMERA.intrinsics, W, H)
-    growth = grow(lift(image, depth, CAMERA), image, depth, CAMERA, camera, InpaintGenerator(), seed=0)
+    growth = grow(lift(image, depth, CAMERA), pictured(image, depth), camera, InpaintGenerator(), seed=0)
     piece, hidden = growth.pieces[0], growth.support[0] < 0.3
     assert hidden.float().mean() > 0.2
     off = (piece.depth[hidden] / floor_and_wall(camera)[hidden]).log().abs()
@@ -86,7 +90,7 @@ def test_gaps_in_a_surface_that_comes_apart_are_closed_at_its_depth():
     sparse = lift(image, depth, CAMERA, mask=every_third)
     _, before = show(sparse, CAMERA)
     assert before[0, 9:39, 9:55].min() < 0.7
-    growth = grow(sparse, image, depth, CAMERA, CAMERA, InpaintGenerator(), seed=0)
+    growth = grow(sparse, pictured(image, depth), CAMERA, InpaintGenerator(), seed=0)
     memory, after = show(growth.gaussians, CAMERA)
     assert after[0, 9:39, 9:55].min() > 0.9
     assert torch.allclose(memory.depth[0, 9:39, 9:55], torch.tensor(3.0), rtol=0.05)
@@ -114,11 +118,11 @@ class Guesses:
 def test_pictures_of_a_group_meet_in_the_middle():
     image, depth = box_before_wall()
     cameras = sideways(0.3, 0.3, 0.3)
-    growth = grow(lift(image, depth, CAMERA), image, depth, CAMERA, cameras, Guesses(0.2, 0.3, 0.7), seed=0)
+    growth = grow(lift(image, depth, CAMERA), pictured(image, depth), cameras, Guesses(0.2, 0.3, 0.7), seed=0)
     revealed = growth.support[0] < 0.1
     assert revealed.sum() > 50
     assert (growth.images[:, revealed] - 0.4).abs().max() < 0.03  # nobody's own guess
-    alone = grow(lift(image, depth, CAMERA), image, depth, CAMERA, cameras[[0]], Guesses(0.2), seed=0)
+    alone = grow(lift(image, depth, CAMERA), pictured(image, depth), cameras[[0]], Guesses(0.2), seed=0)
     assert (alone.images[0, revealed] - 0.2).abs().max() < 1e-4
 
 
@@ -195,7 +199,7 @@ class Disagreeing:
 def test_pictures_of_a_group_agree_where_they_overlap():
     image, depth = box_before_wall()
     cameras = sideways(0.3, 0.3)  # the same camera twice
-    growth = grow(lift(image, depth, CAMERA), image, depth, CAMERA, cameras, Disagreeing(), seed=0)
+    growth = grow(lift(image, depth, CAMERA), pictured(image, depth), cameras, Disagreeing(), seed=0)
     new = growth.support[0] < 0.3
     assert new.any()
     difference = (growth.images[0] - growth.images[1])[new].abs().mean()

@@ -1,0 +1,93 @@
+import torch
+
+from cosmorama.pipeline.generators.inpaint import InpaintGenerator
+from cosmorama.pipeline.grow import grow
+from cosmorama.pipeline.outskirts import RING, grow_outskirts, ring_cameras
+from cosmorama.pipeline.pieces import known_pixels, show
+from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
+from cosmorama.reconstruct.cameras import Cameras, look_at, pinhole_intrinsics
+from cosmorama.reconstruct.lift import lift
+from cosmorama.reconstruct.mesh.grid import DepthPicture
+from cosmorama.reconstruct.rasterize import rasterize
+
+W, H = 96, 64
+HOME = Cameras(torch.eye(4)[None], pinhole_intrinsics(90.0, W, H)[None], W, H)
+
+
+def box_before_wall():
+    depth = torch.full((H, W), 3.0)
+    depth[20:48, 30:66] = 1.5
+    image = torch.zeros(H, W, 3)
+    image[..., 2] = 0.8
+    image[20:48, 30:66] = torch.tensor([0.9, 0.1, 0.1])
+    return DepthPicture(image, depth, HOME, torch.ones(H, W, dtype=torch.bool))
+
+
+def beside(x, y):
+    """A camera that looks at the middle of the scene from somewhere to the side."""
+    focus = torch.tensor([[0.0, 0.0, 3.0]])
+    return Cameras(look_at(torch.tensor([[x, y, 0.0]]), focus), HOME.intrinsics, W, H)
+
+
+def voids(gaussians, camera):
+    return float((~known_pixels(show(gaussians, camera)[0])).float().mean())
+
+
+def test_who_leaves_the_path_looks_into_no_void():
+    photo = box_before_wall()
+    reach = reach_of(photo.depth)
+    path = plan_trajectory("orbit", HOME, reach, 5)[[1, 3]]
+    growth = grow(lift(photo.image, photo.depth, HOME), photo, path, InpaintGenerator(), seed=0)
+    calls = []
+    around = grow_outskirts(
+        growth, photo, reach, InpaintGenerator(), seed=0, on_view=lambda *call: calls.append(call[:2])
+    )
+    far = [beside(sign * 0.55 * reach.step, y) for sign in (-1, 1) for y in (-0.3, 0.0)]
+    before, after = ([voids(g, camera) for camera in far] for g in (growth.gaussians, around.gaussians))
+    assert min(before) > 0.02
+    assert max(after) < 0.005
+    assert calls == [(n + 1, len(RING)) for n in range(len(RING))]
+    assert len(around.pieces) == len(growth.pieces) + len(RING)
+    assert around.images is growth.images  # the ring is nothing to be fitted to
+
+    left = rasterize(around.gaussians, far[0]).color[0]
+    beside_box = left[30:40, 2:20]
+    assert (beside_box - torch.tensor([0.0, 0.0, 0.8])).abs().mean() < 0.1  # wall, not box
+
+
+def test_the_ring_hides_nothing_of_the_photo():
+    photo = box_before_wall()
+    growth = grow(lift(photo.image, photo.depth, HOME), photo, HOME, InpaintGenerator(), seed=0)
+    around = grow_outskirts(growth, photo, reach_of(photo.depth), InpaintGenerator(), seed=0)
+    before, after = (rasterize(g, HOME).color[0] for g in (growth.gaussians, around.gaussians))
+    assert (before - after).abs().mean() < 0.004
+
+
+def test_growing_stops_when_told():
+    photo = box_before_wall()
+    growth = grow(lift(photo.image, photo.depth, HOME), photo, HOME, InpaintGenerator(), seed=0)
+    around = grow_outskirts(
+        growth, photo, reach_of(photo.depth), InpaintGenerator(), seed=0, on_view=lambda *_: True
+    )
+    assert len(around.pieces) == len(growth.pieces) + 1
+
+
+def test_ring_cameras_see_further_than_the_photo():
+    reach = reach_of(box_before_wall().depth)
+    cameras = ring_cameras(HOME, reach)
+    assert (cameras.width, cameras.height) == (W // 2, H // 2)
+    widest = plan_trajectory("orbit", HOME, reach, 60).positions[:, 0].abs().max()
+    assert cameras.positions[:, 0].abs().max() > 1.5 * widest
+    edge = HOME.unproject(torch.full((1, H, W), 3.0))[0][H // 2, [0, -1]]
+    pixels, _ = cameras[[4]].project(edge[None])
+    assert ((pixels[0, :, 0] > 0) & (pixels[0, :, 0] < W // 2)).all()
+
+
+def test_holes_may_be_taken_for_wider():
+    photo = box_before_wall()
+    surface = lift(photo.image, photo.depth, HOME)
+    camera = beside(0.4, 0.0)
+    plain, wide = (known_pixels(show(surface, camera, overlap=n)[0]) for n in (0, 3))
+    assert (plain | ~wide).all()
+    grown = torch.nn.functional.max_pool2d((~plain).float()[None], 7, 1, 3)[0] > 0
+    assert torch.equal(~wide, grown)
