@@ -254,7 +254,9 @@ def plan_cameras(
     views = preset.views
     clip = picked = photo.camera
     for extent in KNOWN_EXTENTS if is_free else (1.0,):
-        clip = plan_trajectory(trajectory, _zoomed(photo.camera), reach, preset.clip_frames, extent=extent)
+        clip = plan_trajectory(
+            trajectory, photo.camera.zoomed(CLIP_ZOOM), reach, preset.clip_frames, extent=extent
+        )
         picked = plan_trajectory(trajectory, photo.camera, reach, views + 1, extent=extent)
         if is_free is None or is_free(clip):
             break
@@ -269,11 +271,6 @@ def plan_cameras(
 
 CLIP_ZOOM = 1.06
 """The clip's lens is a little longer than the photo's: its frame stays inside what the views around it cover."""
-
-
-def _zoomed(camera: Cameras) -> Cameras:
-    focal = camera.intrinsics * torch.tensor([[CLIP_ZOOM, 1.0, 1.0], [1.0, CLIP_ZOOM, 1.0], [1.0, 1.0, 1.0]])
-    return replace(camera, intrinsics=focal)
 
 
 def _credit(model: DepthEstimator | ViewGenerator) -> dict[str, object]:

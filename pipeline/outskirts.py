@@ -1,7 +1,8 @@
 """What a photo's scene shows to those who go further than its views went: coarse, so that nobody looks into a void.
 
-The views along the planned path are the good ones. Around them a ring of wide pictures at half the size closes what
-still gapes behind things and beyond the photo's edges when one leaves the path.
+The views along the planned path are the good ones. A wide picture from where the photo was taken goes on beyond its
+edges, which browsers show first, and a ring of small ones around it closes what still gapes behind things when one
+leaves the path.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from .generators import ViewGenerator
 from .grow import Growth, grow
 from .trajectories import Reach
 
+FRAME_SCALE, FRAME_LENS = 0.85, 0.72
+"""Size and focal length, beside the photo's, of the picture around the photo."""
+RING_SCALE, RING_LENS = 0.5, 0.8
+"""The same of the pictures of the ring."""
 RING = ((-1.0, 0.0), (1.0, 0.0), (-0.7, -0.7), (0.7, -0.7), (0.0, -1.0), (0.0, 0.4))
-"""Where the pictures are taken: to the right and down, in parts of the ring's radius. Less below: ground is there."""
+"""Where they are taken: to the right and down, in parts of the ring's radius. Less below: ground is there."""
 RADIUS = 0.6
 """Of the ring in steps of the paths, twice as far out as the widest of them goes."""
-SCALE = 0.5
-"""Size of the pictures beside the photo."""
-LENS = 0.8
-"""Focal length beside the photo's: they see further to all sides."""
 OVERLAP = 2
 """Pixels by which they go on under the rim of what was there."""
 
@@ -40,7 +41,7 @@ def grow_outskirts(
     text: str | None = None,
     on_view: Callable[[int, int, Gaussians], bool] | None = None,
 ) -> Growth:
-    """Splats and pieces for what the scene does not show yet from a ring around the photo's camera.
+    """Splats and pieces for what the scene does not show yet around the photo and from a ring around its camera.
 
     Args:
         growth: the scene so far.
@@ -54,15 +55,25 @@ def grow_outskirts(
     Returns:
         The scene; its views are those it had, the ring is too coarse to be shown or fitted to.
     """
-    cameras = ring_cameras(photo.camera, reach)
+    groups = [_seen_wider(photo.camera, FRAME_LENS, FRAME_SCALE), ring_cameras(photo.camera, reach)]
+    total, before = sum(len(cameras) for cameras in groups), 0
+    stopped = False
 
     def shown(done: int, gaussians: Gaussians, *_: object) -> bool:
-        return on_view is not None and on_view(done, len(cameras), gaussians)
+        nonlocal stopped
+        stopped = on_view is not None and on_view(before + done, total, gaussians)
+        return stopped
 
-    around = grow(
-        growth.gaussians, photo, cameras, generator, seed=seed, text=text, overlap=OVERLAP, on_view=shown
-    )
-    return replace(growth, gaussians=around.gaussians, pieces=[*growth.pieces, *around.pieces])
+    for cameras in groups:
+        if stopped:
+            break
+        around = grow(
+            growth.gaussians, photo, cameras, generator,
+            seed=seed + before, text=text, overlap=OVERLAP, on_view=shown,
+        )  # fmt: skip
+        growth = replace(growth, gaussians=around.gaussians, pieces=[*growth.pieces, *around.pieces])
+        before += len(cameras)
+    return growth
 
 
 def ring_cameras(home: Cameras, reach: Reach) -> Cameras:
@@ -75,6 +86,12 @@ def ring_cameras(home: Cameras, reach: Reach) -> Cameras:
     focus = torch.tensor([0.0, 0.0, reach.focus])
     places = RADIUS * reach.step * torch.tensor([(*place, 0.0) for place in RING])
     poses = home.world_from_cam[0] @ look_at(places, focus.expand_as(places))
-    lens = torch.tensor([[LENS, 1.0, 1.0], [1.0, LENS, 1.0], [1.0, 1.0, 1.0]])
-    cameras = Cameras(poses, (home.intrinsics * lens).expand(len(poses), 3, 3), home.width, home.height)
-    return cameras.resized(max(16, round(SCALE * home.width)), max(16, round(SCALE * home.height)))
+    count = len(poses)
+    cameras = Cameras(poses, home.intrinsics.expand(count, 3, 3), home.width, home.height)
+    return _seen_wider(cameras, RING_LENS, RING_SCALE)
+
+
+def _seen_wider(cameras: Cameras, lens: float, scale: float) -> Cameras:
+    """The same places through a shorter lens, in pictures of another size."""
+    size = (max(16, round(scale * side)) for side in (cameras.width, cameras.height))
+    return cameras.zoomed(lens).resized(*size)

@@ -81,6 +81,11 @@ class Cameras:
         scale = self.intrinsics.new_tensor([width / self.width, height / self.height, 1.0])
         return replace(self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height)
 
+    def zoomed(self, factor: float) -> Cameras:
+        """The same views through lenses ``factor`` times as long, about their principal points."""
+        scale = self.intrinsics.new_tensor([[factor, 1.0, 1.0], [1.0, factor, 1.0], [1.0, 1.0, 1.0]])
+        return replace(self, intrinsics=self.intrinsics * scale)
+
     def rays(self) -> tuple[Float[Tensor, "*batch h w 3"], Float[Tensor, "*batch h w 3"]]:
         """World-space origins and directions through every pixel centre.
 

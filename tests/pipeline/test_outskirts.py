@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
@@ -46,9 +48,16 @@ def test_who_leaves_the_path_looks_into_no_void():
     before, after = ([voids(g, camera) for camera in far] for g in (growth.gaussians, around.gaussians))
     assert min(before) > 0.02
     assert max(after) < 0.005
-    assert calls == [(n + 1, len(RING)) for n in range(len(RING))]
-    assert len(around.pieces) == len(growth.pieces) + len(RING)
-    assert around.images is growth.images  # the ring is nothing to be fitted to
+    views = 1 + len(RING)
+    assert calls == [(n + 1, views) for n in range(views)]
+    assert len(around.pieces) == len(growth.pieces) + views
+    assert around.images is growth.images  # these pictures are nothing to be fitted to
+
+    taller = replace(
+        HOME, intrinsics=HOME.intrinsics + torch.tensor([[0.0] * 3, [0, 0, 12.0], [0.0] * 3]), height=H + 24
+    )
+    assert voids(growth.gaussians, taller) > 0.1
+    assert voids(around.gaussians, taller) < 0.005  # a window of another shape than the photo
 
     left = rasterize(around.gaussians, far[0]).color[0]
     beside_box = left[30:40, 2:20]

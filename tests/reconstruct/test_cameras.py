@@ -52,6 +52,15 @@ def test_resized_keeps_the_view():
     assert torch.allclose(after, before * torch.tensor([2.0, 3.0]), atol=1e-3)
 
 
+def test_zoomed_moves_pixels_away_from_the_principal_point():
+    camera = random_cameras(1)
+    point = camera.unproject(torch.full((1, 30, 40), 3.0))[:, 7, 11][None]
+    center = camera.intrinsics[0, :2, 2]
+    before, _ = camera.project(point)
+    after, _ = camera.zoomed(1.5).project(point)
+    assert torch.allclose(after - center, 1.5 * (before - center), atol=1e-3)
+
+
 def test_look_at_of_a_photo_camera_is_the_identity():
     pose = look_at(torch.zeros(3), torch.tensor([0.0, 0.0, 5.0]))
     assert torch.allclose(pose, torch.eye(4), atol=1e-6)
