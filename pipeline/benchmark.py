@@ -13,7 +13,11 @@ from typing import Any
 
 import torch
 
+from ..reconstruct.rasterize import rasterize
+from ..reconstruct.scene import Scene, load_scene
 from .demo import demo_photo
+from .pieces import COVERED
+from .trajectories import plan_trajectory, reach_of
 
 
 def bench_make(photo: Path | None, presets: Sequence[str], repeats: int) -> dict[str, Any]:
@@ -36,4 +40,19 @@ def _run_once(photo: Path, preset: str) -> dict[str, Any]:
         command = [sys.executable, "-m", "cosmorama.pipeline.cli", "make", str(photo)]
         command += ["--preset", preset, "--out", f"{folder}/scene", "--json", "--no-view"]
         run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-        return json.loads(run.stdout)
+        return {**json.loads(run.stdout), "voids": round(voids(load_scene(Path(folder) / "scene")), 4)}
+
+
+WIDER = 2.0
+"""Extent of the path from which voids are counted, beside the one that the scene was made for."""
+
+
+def voids(scene: Scene) -> float:
+    """Share of pixels that show nothing, seen from an orbit twice as wide as the planned one."""
+    home = scene.home
+    assert home is not None
+    with torch.no_grad():
+        depth = rasterize(scene.gaussians, home).median_depth[0]
+        cameras = plan_trajectory("orbit", home, reach_of(depth[depth > 0][None]), 9, extent=WIDER)
+        shown = [float((rasterize(scene.gaussians, c).alpha > COVERED).float().mean()) for c in cameras]
+    return 1 - sum(shown) / len(shown)

@@ -1,4 +1,4 @@
-"""``cosmorama bench make``: how long the main job takes, what it needs and how well it shows the photo."""
+"""``cosmorama bench make``: how long the main job takes, what it needs, how well it shows the photo, what gapes."""
 
 from __future__ import annotations
 
