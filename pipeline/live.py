@@ -15,7 +15,8 @@ WORDS = {
     "splats": "First splats",
     "views": "Generating views",
     "refine": "Fitting splats to the views",
-    "around": "Looking further around",
+    "around": "Looking around the place",
+    "outskirts": "Closing gaps further out",
     "write": "Writing the scene, mesh and clip",
 }
 _PRIOR_SECONDS = 5.0
@@ -41,7 +42,7 @@ def expected_seconds(preset: Preset) -> dict[str, float]:
     pixels = (preset.long_side / 512) ** 2
     shares = {
         "photo": 0.1, "depth": 7.0, "splats": 0.5 * pixels, "views": 0.5 * preset.views * pixels,
-        "around": 2.0 * pixels, "refine": 0.15 * preset.iterations * pixels,
+        "refine": 0.15 * preset.iterations * pixels, "outskirts": 3.0 * pixels,
         "write": 0.09 * preset.clip_frames * pixels,
     }  # fmt: skip
     total = sum(shares.values())

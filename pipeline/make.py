@@ -131,20 +131,24 @@ def make_scene(
                 surface, shown, cameras, generator, seed=options.seed, text=options.text,
                 depth_of=place.depth_of if place else None, on_view=writer.add,
             )  # fmt: skip
-        with reporter.stage("around") as advance:
-            on_view = _shown(watcher, advance)
-            if place:
-                gaussians, faces = surround(growth.gaussians, place, shown, size=preset.face, on_view=on_view)
-                growth = replace(growth, gaussians=gaussians, pieces=[*growth.pieces, *faces])
-            elif not watcher.cancelled:
-                growth = grow_outskirts(
-                    growth, shown, reach, generator, seed=options.seed, text=options.text, on_view=on_view
+        if place:
+            with reporter.stage("around") as advance:
+                gaussians, faces = surround(
+                    growth.gaussians, place, shown, size=preset.face, on_view=_shown(watcher, advance)
                 )
+                growth = replace(growth, gaussians=gaussians, pieces=[*growth.pieces, *faces])
         with reporter.stage("refine") as advance:
             gaussians = refine(
                 growth, photo, preset.iterations, options.seed, watcher, advance,
                 weights=options.generated_weights, perceptual=options.perceptual,
             )  # fmt: skip
+        if not place and not watcher.cancelled:
+            with reporter.stage("outskirts") as advance:
+                growth = grow_outskirts(
+                    replace(growth, gaussians=gaussians), shown, reach, generator,
+                    seed=options.seed, text=options.text, on_view=_shown(watcher, advance),
+                )  # fmt: skip
+                gaussians = growth.gaussians
         with reporter.stage("write") as advance:
             info = {
                 "source": _described(source, options, photo),

@@ -2,7 +2,7 @@
 
 The views along the planned path are the good ones. A wide picture from where the photo was taken goes on beyond its
 edges, which browsers show first, and a ring of small ones around it closes what still gapes behind things when one
-leaves the path.
+leaves the path. They come when all else is fitted: splats that the fitted views hardly see would be fitted to noise.
 """
 
 from __future__ import annotations
