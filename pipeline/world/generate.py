@@ -33,7 +33,7 @@ from .voxels import voxelise
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import logging
 import os
 import posixpath
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from .obj import ObjMesh, read_mtl, read_obj
 
 logger = logging.getLogger(__name__)
 
-VERSION = 5
+VERSION = 6
 TEXTURE_SIZE = 256
 LONGEST_EDGE = 0.45
 """Metres; longer edges are split, because indirect light is kept at the vertices."""
@@ -116,6 +116,7 @@ def _build(item: CatalogueItem, detail: float) -> tuple[Model, list[np.ndarray]]
         mesh = read_obj(archive.read(item.model))
         statements = _read_libraries(archive, item.model, mesh.libraries)
         materials, textures = _materials(archive, item, mesh, statements, name)
+    mesh = one_sided(mesh)
     keep = np.array([m is not None for m in materials])[mesh.face_material]
     keep = keep if keep.any() else np.ones_like(keep)
     positions = _to_metres(mesh.positions, mesh.corners[:, :, 0], item)
@@ -205,6 +206,37 @@ def _to_metres(positions: np.ndarray, used: np.ndarray, item: CatalogueItem) -> 
     scale = np.array(item.size) / np.maximum(high - low, 1e-6)
     centre = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
     return (points - centre) * scale
+
+
+def one_sided(mesh: ObjMesh) -> ObjMesh:
+    """The mesh without the faces that repeat another, which many have turned round so as to be seen from both sides.
+
+    Drawn, the two fight over the same pixels, one lit from outside and one from inside. The first of them stays; pieces
+    that had such faces are turned so that they enclose a positive volume.
+    """
+    extent = np.ptp(mesh.positions, axis=0).max() if len(mesh.positions) else 1.0
+    places = np.round(mesh.positions / max(extent, 1e-9) * 1e5)
+    _, welded = np.unique(places, axis=0, return_inverse=True)
+    faces = welded.reshape(-1)[mesh.corners[:, :, 0]].astype(np.int32)
+    _, first, group, count = np.unique(
+        np.sort(faces, axis=1), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    if (count == 1).all():
+        return mesh
+    kept = np.sort(first)
+    doubled = (count > 1)[group.reshape(-1)][kept]
+    labels = _components(faces[kept], int(faces.max()) + 1)[faces[kept][:, 0]]
+    points = mesh.positions[mesh.corners[kept][:, :, 0]]
+    sizes = np.maximum(np.bincount(labels), 1)
+    middles = (
+        np.stack([np.bincount(labels, points.mean(axis=1)[:, i]) for i in range(3)], axis=-1) / sizes[:, None]
+    )
+    a, b, c = np.moveaxis(points - middles[labels][:, None], 1, 0)
+    volume = np.bincount(labels, (a * np.cross(b, c)).sum(axis=-1))
+    turned = (volume < 0) & (np.bincount(labels, doubled) > 0)
+    corners = mesh.corners[kept]
+    corners = np.where(turned[labels][:, None, None], corners[:, ::-1], corners)
+    return replace(mesh, corners=corners, face_material=mesh.face_material[kept])
 
 
 def _part(

@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass
 class ObjMesh:
-    """Raw arrays of an OBJ file; every polygon is cut into a fan of triangles."""
+    """Raw arrays of an OBJ file; every polygon is cut into a fan of triangles, see ``_first_corner``."""
 
     positions: np.ndarray
     """float64 [P, 3]."""
@@ -152,6 +152,22 @@ def _index(buffer, i):
 
 
 @numba.njit(cache=True)
+def _first_corner(polygon, sides, positions):
+    """The corner with the smallest coordinates: a polygon and its reverse are cut into the same triangles."""
+    best = 0
+    for k in range(1, sides):
+        a, b = polygon[k, 0], polygon[best, 0]
+        if not (0 <= a < len(positions) and 0 <= b < len(positions)):
+            return 0
+        for m in range(3):
+            if positions[a, m] != positions[b, m]:
+                if positions[a, m] < positions[b, m]:
+                    best = k
+                break
+    return best
+
+
+@numba.njit(cache=True)
 def _parse(buffer, positions, uvs, normals, corners, use_of_face, use_offsets):
     np_, nt, nn, nf, nu = 0, 0, 0, 0, 0
     n = len(buffer)
@@ -201,11 +217,12 @@ def _parse(buffer, positions, uvs, normals, corners, use_of_face, use_offsets):
                     j += 1
                 else:
                     sides += 1
+            start = _first_corner(polygon, sides, positions)
             for k in range(sides - 2):
                 for m in range(3):
-                    corners[nf, 0, m] = polygon[0, m]
-                    corners[nf, 1, m] = polygon[k + 1, m]
-                    corners[nf, 2, m] = polygon[k + 2, m]
+                    corners[nf, 0, m] = polygon[start, m]
+                    corners[nf, 1, m] = polygon[(start + k + 1) % sides, m]
+                    corners[nf, 2, m] = polygon[(start + k + 2) % sides, m]
                 use_of_face[nf] = nu
                 nf += 1
         while buffer[i] != 10:

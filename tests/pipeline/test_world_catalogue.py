@@ -10,7 +10,13 @@ from PIL import Image
 from cosmorama.pipeline.commands.train_world import parse_size
 from cosmorama.pipeline.world import catalogue
 from cosmorama.pipeline.world.captions import color_name, plural
-from cosmorama.pipeline.world.models import _split_long_edges, load_model, load_model_texture, triangle_count
+from cosmorama.pipeline.world.models import (
+    _split_long_edges,
+    load_model,
+    load_model_texture,
+    one_sided,
+    triangle_count,
+)
 from cosmorama.pipeline.world.obj import read_mtl, read_obj
 from cosmorama.pipeline.world.textures import mean_color
 from cosmorama.reconstruct.errors import InputError
@@ -70,10 +76,38 @@ def test_obj_polygons_negative_indices_and_exponents():
     mesh = read_obj(OBJ)
     assert mesh.libraries == ["thing.mtl"]
     assert [mesh.material_names[i] for i in mesh.face_material] == ["wood", "wood", "glass"]
-    np.testing.assert_array_equal(mesh.corners[:, :, 0], [[0, 1, 2], [0, 2, 3], [4, 1, 0]])
+    np.testing.assert_array_equal(mesh.corners[:, :, 0], [[0, 1, 2], [0, 2, 3], [0, 4, 1]])
     np.testing.assert_array_equal(mesh.corners[2, :, 1:], -1)
     np.testing.assert_allclose(mesh.positions[2], [2, 1, -0.5e-9], atol=1e-15)
     assert read_mtl(MTL)["glass"] == {"kd": "0.1 0.2 0.3", "d": "0.05"}
+
+
+CUBE = """
+v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0 0 1\nv 1 0 1\nv 1 1 1\nv 0 1 1
+"""
+OUTWARD = [(4, 3, 2, 1), (5, 6, 7, 8), (1, 2, 6, 5), (2, 3, 7, 6), (3, 4, 8, 7), (4, 1, 5, 8)]
+
+
+def cube(*groups):
+    faces = [f"f {' '.join(map(str, face))}" for group in groups for face in group]
+    return read_obj((CUBE + "\n".join(faces)).encode())
+
+
+def volume(mesh):
+    a, b, c = np.moveaxis(mesh.positions[mesh.corners[:, :, 0]], 1, 0)
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def test_faces_that_repeat_others_are_left_out():
+    single = cube(OUTWARD)
+    assert one_sided(single) is single
+    inward = [face[::-1] for face in OUTWARD]
+    turned = [face[2:] + face[:2] for face in inward]  # as if each began elsewhere
+    for groups in ((OUTWARD, inward), (OUTWARD, turned), (inward, OUTWARD)):
+        mesh = one_sided(cube(*groups))
+        assert len(mesh.corners) == len(mesh.face_material) == 12
+        assert volume(mesh) == pytest.approx(1.0)
+    assert volume(one_sided(cube(inward))) == pytest.approx(-1.0)  # nothing is doubled: left alone
 
 
 def test_models_are_metric_upright_and_textured(little_catalogue):
