@@ -92,14 +92,11 @@ class Cameras:
         Directions have unit z in the camera's frame, so ``origin + depth * direction`` is the point at that depth.
         """
         k = self.intrinsics
-        x = torch.arange(self.width, device=k.device, dtype=k.dtype) + 0.5
-        y = torch.arange(self.height, device=k.device, dtype=k.dtype) + 0.5
-        y, x = torch.meshgrid(y, x, indexing="ij")
-        pixels = torch.stack([x, y, torch.ones_like(x)], dim=-1)
-        inverse = torch.linalg.inv(k)[..., None, None, :, :]
-        in_cam = (inverse @ pixels[..., None])[..., 0]
-        rotation = self.world_from_cam[..., None, None, :3, :3]
-        directions = (rotation @ in_cam[..., None])[..., 0]
+        x = torch.arange(self.width, device=k.device, dtype=k.dtype)[:, None] + 0.5
+        y = torch.arange(self.height, device=k.device, dtype=k.dtype)[:, None] + 0.5
+        turned = self.world_from_cam[..., None, :3, :3] @ torch.linalg.inv(k)[..., None, :, :]
+        across, down = x * turned[..., 0], y * turned[..., 1] + turned[..., 2]
+        directions = down[..., :, None, :] + across[..., None, :, :]
         return self.positions[..., None, None, :].expand_as(directions), directions
 
     def unproject(self, depth: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h w 3"]:

@@ -13,7 +13,6 @@ from cosmorama.reconstruct.rasterize import rasterize
 from cosmorama.reconstruct.surfels import (
     disc_normals,
     normals_from_depth,
-    pixel_directions,
     surface_features,
     surface_maps,
 )
@@ -30,10 +29,6 @@ CAMERA = known.cameras(24, 96, 72)[3]
 def _maps(splats):
     seen = rasterize(splats, CAMERA, features=surface_features(splats, CAMERA))
     return surface_maps(seen.features[0], seen.alpha[0], seen.depth[0], CAMERA), seen
-
-
-def test_directions_are_those_of_the_rays():
-    torch.testing.assert_close(pixel_directions(CAMERA), CAMERA.rays()[1][0])
 
 
 def test_discs_face_the_way_of_the_surface():
