@@ -41,9 +41,9 @@ def expected_seconds(preset: Preset) -> dict[str, float]:
     """Seconds of every stage on two CPU cores, in order: measured shares, scaled to the preset's total."""
     pixels = (preset.long_side / 512) ** 2
     shares = {
-        "photo": 0.1, "depth": 7.0, "splats": 0.5 * pixels, "views": 0.5 * preset.views * pixels,
-        "refine": 0.15 * preset.iterations * pixels, "outskirts": 3.0 * pixels,
-        "write": 0.09 * preset.clip_frames * pixels,
+        "photo": 0.1, "depth": 2.2, "splats": 0.1 * pixels, "views": 0.65 * preset.views * pixels,
+        "refine": 0.117 * preset.iterations * pixels, "outskirts": 1.9 * pixels,
+        "write": 0.066 * preset.clip_frames * pixels,
     }  # fmt: skip
     total = sum(shares.values())
     return {name: share * preset.seconds / total for name, share in shares.items()}
