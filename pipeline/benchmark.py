@@ -16,7 +16,7 @@ import torch
 from ..reconstruct.rasterize import rasterize
 from ..reconstruct.scene import Scene, load_scene
 from .demo import demo_photo
-from .pieces import COVERED
+from .generators import COVERED
 from .trajectories import plan_trajectory, reach_of
 
 

@@ -18,3 +18,17 @@ def blur(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w
     padded = F.pad(maps, (radius,) * 4, mode="replicate")
     rows = F.conv2d(padded, kernel[:, :, None], groups=channels)
     return F.conv2d(rows, kernel[..., None], groups=channels)
+
+
+def blur_by(picture: Float[Tensor, "h w c"], sigma: Float[Tensor, "h w"]) -> Float[Tensor, "h w c"]:
+    """Gaussian blur of another width at each pixel, interpolated between a few widths."""
+    narrow, wide = (0.0, picture.permute(2, 0, 1)[None]), 1.0
+    out, most = picture.clone(), float(sigma.max())
+    while narrow[0] < most:
+        below, finer = narrow
+        narrow = wide, blur(finer, (wide**2 - below**2) ** 0.5)
+        share = ((sigma - below) / (wide - below)).clamp(0, 1)[..., None]
+        mixed = torch.lerp(finer[0].permute(1, 2, 0), narrow[1][0].permute(1, 2, 0), share)
+        out = torch.where((sigma > below)[..., None], mixed, out)
+        wide *= 2
+    return out

@@ -14,7 +14,6 @@ from ..reconstruct.mesh.grid import DepthPicture
 from .blur import blur
 from .generators import Memory
 from .generators.blend import blend_generated
-from .pieces import known_pixels
 
 TEXTURE = 1 / 32
 """Share of a picture's long side; finer differences between generated pictures are texture, which is not averaged."""
@@ -26,7 +25,7 @@ LEAST_TRUST = 1e-6
 
 def agreeing(memory: Memory, picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
     """A picture of a group with what the pictures before it added to the scene: what came first stays."""
-    return blend_generated(memory.color, known_pixels(memory), picture[None])[0]
+    return blend_generated(memory.color, memory.known, picture[None])[0]
 
 
 def in_consensus(
@@ -49,7 +48,7 @@ def in_consensus(
         cameras: of the pictures.
         index: which of them the piece is of.
     """
-    if not unknown.any():
+    if len(cameras) == 1 or not unknown.any():
         return piece
     points = piece.camera.unproject(piece.depth[None])[0][unknown]
     own = piece.image[unknown]

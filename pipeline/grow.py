@@ -7,7 +7,7 @@ pictures, and only pixels that the scene did not cover become new splats. What w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.planes import PhotoPlanes
 from .consensus import agreeing, in_consensus, trust_in
 from .generators import ViewGenerator, ViewRequest
-from .pieces import known_piece, known_pixels, missing_piece, show
+from .pieces import known_piece, missing_piece, show
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,16 @@ def grow(
             group, memory, photo.image[None], photo.camera, seed + start, text, photo_depths=photo.depth[None]
         )
         pictures = generator(request)
-        generated, trust = pictures.clone(), trust_in(~known_pixels(memory))
+        generated, trust = pictures.clone(), trust_in(~memory.known)
         for index, camera in enumerate(group):
             shown = (memory, alpha) if index == 0 else show(gaussians, camera, overlap=overlap)
             if index and depth_of is None:
                 pictures[index] = agreeing(shown[0], pictures[index])
             picture = pictures[index]
             if depth_of is None:
-                piece = missing_piece(*shown, picture, camera, planes)
-                piece = in_consensus(
-                    piece, piece.mask & ~known_pixels(shown[0])[0], generated, trust, group, index
-                )
+                asked = request if index == 0 else replace(request, cameras=camera, memory=shown[0])
+                piece = missing_piece(asked, shown[1], picture, planes)
+                piece = in_consensus(piece, piece.mask & ~shown[0].known[0], generated, trust, group, index)
                 picture = pictures[index] = piece.image
             else:
                 piece = known_piece(*shown, picture, depth_of(camera)[0], camera)

@@ -144,10 +144,8 @@ def make_scene(
             )  # fmt: skip
         if not place and not watcher.cancelled:
             with reporter.stage("outskirts") as advance:
-                growth = grow_outskirts(
-                    replace(growth, gaussians=gaussians), shown, reach, generator,
-                    seed=options.seed, text=options.text, on_view=_shown(watcher, advance),
-                )  # fmt: skip
+                growth = replace(growth, gaussians=gaussians)
+                growth = grow_outskirts(growth, shown, reach, on_view=_shown(watcher, advance))
                 gaussians = growth.gaussians
         with reporter.stage("write") as advance:
             info = {

@@ -1,8 +1,9 @@
 """What a photo's scene shows to those who go further than its views went: coarse, so that nobody looks into a void.
 
 The views along the planned path are the good ones. A wide picture from where the photo was taken goes on beyond its
-edges, which browsers show first, and a ring of small ones around it closes what still gapes behind things when one
-leaves the path. They come when all else is fitted: splats that the fitted views hardly see would be fitted to noise.
+edges, which browsers show first, and a ring of them around it closes what still gapes behind things when one leaves
+the path. They come when all else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are
+filled smoothly whatever generator made the views: this far out the bundled network has nothing to tell but grey.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import torch
 from ..reconstruct.cameras import Cameras, look_at
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.mesh.grid import DepthPicture
-from .generators import ViewGenerator
+from .generators.inpaint import InpaintGenerator
 from .grow import Growth, grow
 from .trajectories import Reach
 
 FRAME_SCALE, FRAME_LENS = 0.85, 0.72
 """Size and focal length, beside the photo's, of the picture around the photo."""
-RING_SCALE, RING_LENS = 0.5, 0.8
+RING_SCALE, RING_LENS = 0.85, 0.8
 """The same of the pictures of the ring."""
 RING = ((-1.0, 0.0), (1.0, 0.0), (-0.7, -0.7), (0.7, -0.7), (0.0, -1.0), (0.0, 0.4))
 """Where they are taken: to the right and down, in parts of the ring's radius. Less below: ground is there."""
@@ -35,10 +36,7 @@ def grow_outskirts(
     growth: Growth,
     photo: DepthPicture,
     reach: Reach,
-    generator: ViewGenerator,
     *,
-    seed: int,
-    text: str | None = None,
     on_view: Callable[[int, int, Gaussians], bool] | None = None,
 ) -> Growth:
     """Splats and pieces for what the scene does not show yet around the photo and from a ring around its camera.
@@ -47,15 +45,13 @@ def grow_outskirts(
         growth: the scene so far.
         photo: with its depth.
         reach: of the paths.
-        generator: makes the pictures.
-        seed: for the generator.
-        text: a description, for generators that take one.
         on_view: called as (views done, views in all, scene so far); if it returns True, that is all.
 
     Returns:
         The scene; its views are those it had, the ring is too coarse to be shown or fitted to.
     """
     groups = [_seen_wider(photo.camera, FRAME_LENS, FRAME_SCALE), ring_cameras(photo.camera, reach)]
+    generator = InpaintGenerator()
     total, before = sum(len(cameras) for cameras in groups), 0
     stopped = False
 
@@ -68,9 +64,8 @@ def grow_outskirts(
         if stopped:
             break
         around = grow(
-            growth.gaussians, photo, cameras, generator,
-            seed=seed + before, text=text, overlap=OVERLAP, on_view=shown,
-        )  # fmt: skip
+            growth.gaussians, photo, cameras, generator, seed=before, overlap=OVERLAP, on_view=shown
+        )
         growth = replace(growth, gaussians=around.gaussians, pieces=[*growth.pieces, *around.pieces])
         before += len(cameras)
     return growth

@@ -11,15 +11,12 @@ from torch.nn import functional as F
 from ..reconstruct.cameras import Cameras
 from ..reconstruct.depth_completion import complete_depth
 from ..reconstruct.gaussians import Gaussians
-from ..reconstruct.hidden import support_behind
 from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.planes import PhotoPlanes, continued_depth
 from ..reconstruct.rasterize import rasterize
 from ..reconstruct.windows import window_max
-from .generators import Memory
+from .generators import COVERED, Memory, ViewRequest
 
-COVERED = 0.5
-"""Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
 DENSE = 0.75
 """Pixels of a surface that are covered less than this get a splat of their own."""
 OVERLAP = 2
@@ -65,11 +62,7 @@ def show(
 
 
 def missing_piece(
-    memory: Memory,
-    alpha: Float[Tensor, "v h w"],
-    picture: Float[Tensor, "h w 3"],
-    camera: Cameras,
-    photo: PhotoPlanes,
+    request: ViewRequest, alpha: Float[Tensor, "v h w"], picture: Float[Tensor, "h w 3"], photo: PhotoPlanes
 ) -> DepthPicture:
     """The pixels of a generated picture that the scene does not cover yet.
 
@@ -77,19 +70,17 @@ def missing_piece(
     surrounds the hole.
 
     Args:
-        memory: what the scene shows from the camera; only its first view is read.
-        alpha: of the same, with the gaps.
-        picture: what was generated there.
-        camera: a batch of one.
+        request: what was asked for; only its first view is read.
+        alpha: what the scene covers there, with the gaps.
+        picture: what was generated.
         photo: whose planes go on, and of which nothing may be hidden.
     """
-    depth = memory.depth[0]
-    known = known_pixels(memory)[0]
+    memory, camera = request.memory, request.cameras[[0]]
+    depth, known = memory.depth[0], memory.known[0]
     missing = uncovered(memory, alpha)
     if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
-    support = support_behind(depth, known, camera, photo.camera, photo.depth[None])
-    depth = _on_planes(complete_depth(depth, known, support), known, camera, photo)
+    depth = _on_planes(complete_depth(depth, known, request.support[0]), known, camera, photo)
     depth[missing] = _behind_photo(depth, missing, camera, photo)
     return DepthPicture(picture, depth, camera, missing)
 
@@ -103,7 +94,12 @@ def known_piece(
 ) -> DepthPicture:
     """The pixels of a picture with true depth where the scene shows nothing, or what lies behind.
 
-    Arguments as those of ``missing_piece``, and the depth.
+    Args:
+        memory: what the scene shows from the camera; only its first view is read.
+        alpha: of the same, with the gaps.
+        picture: what is seen there.
+        depth: of what is seen there.
+        camera: a batch of one.
     """
     through = memory.depth[0] > BEHIND_TRUTH * depth
     missing = window_max((uncovered(memory, alpha) | through).float(), OVERLAP) > 0
@@ -111,13 +107,8 @@ def known_piece(
 
 
 def uncovered(memory: Memory, alpha: Float[Tensor, "v h w"]) -> Bool[Tensor, "h w"]:
-    """Pixels of the first view that need splats; arguments as those of ``missing_piece``."""
-    return ~known_pixels(memory)[0] | (alpha[0] < DENSE)
-
-
-def known_pixels(memory: Memory) -> Bool[Tensor, "v h w"]:
-    """Where the memory can be trusted."""
-    return (memory.coverage > COVERED) & (memory.depth > 0)
+    """Pixels of the first view that need splats; arguments as those of ``known_piece``."""
+    return ~memory.known[0] | (alpha[0] < DENSE)
 
 
 def _on_planes(

@@ -36,6 +36,8 @@ def support_behind(
 ) -> Bool[Tensor, "h w"]:
     """Known pixels that holes may be continued from: ``background_support`` without the surfaces that hide them.
 
+    Beyond the photos' edges nothing is hidden: near things that an edge cuts off go on there.
+
     Args:
         depth: z depth as the camera sees it, > 0 where known.
         known: the rest is holes.
@@ -43,17 +45,39 @@ def support_behind(
         photos: the photos' cameras.
         photo_depths: of the photos; None where they are not known, which leaves nothing more out.
     """
-    support = background_support(depth, known)
     if photo_depths is None or known.all() or not known.any():
-        return support
+        return background_support(depth, known)
+    beyond = beyond_photos(complete_depth(depth, known, known), ~known, camera, photos)
+    support = background_support(torch.where(known, depth, 0.0), known | beyond) & known
+    if not support.any():
+        return known
     for _ in range(2):  # the first answer for what lies behind may be too near because of what stands before
         behind = complete_depth(depth, known, support)
-        hider = hider_depth(behind, ~known, camera, photos, photo_depths)
+        hider = hider_depth(behind, ~known & ~beyond, camera, photos, photo_depths)
         better = support & ~_hiding_surface(depth, known, hider)
         if not better.any():
             break
         support = better
     return support
+
+
+def beyond_photos(
+    depth: Float[Tensor, "h w"], holes: Bool[Tensor, "h w"], camera: Cameras, photos: Cameras
+) -> Bool[Tensor, "h w"]:
+    """Holes whose surfaces, at the depth they are supposed at, lie beyond the edges of all photos, or at those edges.
+
+    Args:
+        depth: of the surfaces, as the camera sees it.
+        holes: where to ask.
+        camera: a batch of one.
+        photos: the photos' cameras.
+    """
+    origins, directions = (rays[0][holes] for rays in camera.rays())
+    points = origins + depth[holes][:, None] * directions
+    beyond = holes.clone()
+    for photo in photos:
+        beyond[holes] &= ~photo.locate(points)[2]
+    return holes & (window_max(beyond.float(), BESIDE_PX) > 0)
 
 
 def hider_depth(

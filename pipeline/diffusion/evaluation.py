@@ -21,10 +21,10 @@ from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.rasterize import rasterize
 from ..depth.frames import INTRINSICS, frame_folder, read_frame
 from ..dinov2 import PATCH, dinov2_features
-from ..generators import ViewGenerator, ViewRequest
+from ..generators import COVERED, ViewGenerator, ViewRequest
 from ..generators.blend import blend_generated
 from ..grow import grow
-from ..pieces import COVERED, known_pixels, show
+from ..pieces import show
 from .filling import Filling
 from .generator import filled_memory
 from .groups import PosedViews, resize_images
@@ -78,7 +78,7 @@ class FillingGenerator:
         """See ``ViewGenerator``."""
         height, width = request.memory.color.shape[1:3]
         filled = resize_images(filled_memory(request, self.filling), width, height)
-        return blend_generated(request.memory.color, known_pixels(request.memory), filled)
+        return blend_generated(request.memory.color, request.memory.known, filled)
 
 
 @dataclass

@@ -23,7 +23,6 @@ from ...reconstruct.cameras import Cameras
 from ...reconstruct.errors import InputError
 from ..generators import Memory
 from ..latents.codec import CELL
-from ..pieces import known_pixels
 from ..training.checkpoints import load_weights, save_weights
 from .guesses import COLORS, Guesses, Source, guess
 from .layers import zero_init
@@ -121,7 +120,7 @@ def fill(memory: Memory, cameras: Cameras, source: Source, filling: Filling) -> 
     Between cells colours are interpolated with the hidden share as weight: what hides a place says nothing about it.
     """
     cells = evened(filling, guess(memory, cameras, source)).clamp(0, 1)
-    known = known_pixels(memory)
+    known = memory.known
     share = F.avg_pool2d((~known).float()[:, None], CELL) + 1e-4
     size = memory.color.shape[1:3]
     maps = F.interpolate(torch.cat([cells * share, share], dim=1), size, mode="bilinear", align_corners=False)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ...reconstruct.files.atomic import atomic_write
 from ..latents.codec import CELL
 from ..latents.photos import is_held_out
-from ..pieces import known_pixels
 from ..training.checkpoints import read_metadata
 from ..training.loop import LoopConfig, step_generator, train
 from ..training.processes import Processes
@@ -92,7 +91,7 @@ def filling_sample(scene: PosedViews, *, generator: torch.Generator) -> FillingS
     rest = [i for i in range(len(scene)) if i != given]
     memory = remember(scene.images[[given]], source.depth[None], source.camera, scene.cameras[rest])
     guesses = guess(memory, scene.cameras[rest], source)
-    hidden = (~known_pixels(memory)).float()[:, None]
+    hidden = (~memory.known).float()[:, None]
     share = F.avg_pool2d(hidden, CELL)
     truth = F.avg_pool2d(scene.images[rest].permute(0, 3, 1, 2) * hidden, CELL) / share.clamp(min=1e-4)
     return FillingSamples(

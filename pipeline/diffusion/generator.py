@@ -19,7 +19,6 @@ from ..generators.blend import blend_generated
 from ..generators.detail import add_detail
 from ..generators.inpaint import background_source
 from ..latents.codec import CELL, Codec, codec_from_file, load_codec
-from ..pieces import known_pixels
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
 from .filling import Filling, fill, filling_from_file, load_filling
 from .groups import resize_images
@@ -81,11 +80,11 @@ class DiffusionGenerator:
         """
         height, width = request.memory.color.shape[1:3]
         generated = resize_images(self._generated(request, on_progress), width, height)
-        memory, known = request.memory, known_pixels(request.memory)
+        memory, known = request.memory, request.memory.known
         blended = blend_generated(memory.color, known, generated)
         return torch.stack(
             [
-                add_detail(view, color, background_source(request, index, mask), ~mask)
+                add_detail(view, color, background_source(request, index), ~mask)
                 for index, (view, color, mask) in enumerate(zip(blended, memory.color, known, strict=True))
             ]
         )
@@ -214,7 +213,7 @@ def reference_scale(memory: Memory, cameras: Cameras, reference: Cameras) -> flo
 
     What the other cameras remember is seen from there; 1 where nothing is.
     """
-    points = cameras.unproject(memory.depth)[known_pixels(memory)]
+    points = cameras.unproject(memory.depth)[memory.known]
     if len(points) == 0:
         return 1.0
     pixels, depth = reference.project(points[None])

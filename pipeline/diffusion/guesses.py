@@ -23,7 +23,6 @@ from ...reconstruct.depth_completion import background_support
 from ...reconstruct.planes import Surface
 from ..generators import Memory
 from ..latents.codec import CELL
-from ..pieces import known_pixels
 from .memory import pull_push
 from .plane_guesses import PLANE_WIDTHS, plane_votes
 
@@ -135,7 +134,7 @@ class _Averages:
 
 
 def _averages(memory: Memory) -> _Averages:
-    known = known_pixels(memory)
+    known = memory.known
     support = [
         background_support(depth, mask) if mask.any() and not mask.all() else mask
         for depth, mask in zip(memory.depth, known, strict=True)

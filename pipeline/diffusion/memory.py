@@ -17,7 +17,7 @@ from ...reconstruct.gaussians import cat_gaussians
 from ...reconstruct.lift import lift
 from ..generators import Memory
 from ..latents.codec import CELL, Codec
-from ..pieces import known_pixels, show
+from ..pieces import show
 from .conditions import subcells
 
 
@@ -58,7 +58,7 @@ def encode_memory(
         scale: the scene's length unit, see ``plucker_maps``.
         filled: its colours with holes filled in another way.
     """
-    known = known_pixels(memory)
+    known = memory.known
     latents = codec.encode(fill_memory(memory) if filled is None else filled)
     inverse = torch.where(known, scale / memory.depth.clamp(min=1e-6), 0.0).clamp(max=10.0)
     coverage = torch.where(known, memory.coverage, 0.0)
@@ -76,7 +76,7 @@ def fill_memory(memory: Memory) -> Float[Tensor, "v h w 3"]:
     codec would be shown hard black shapes, which it was never trained on and spreads into the cells around.
     """
     filled = []
-    for color, depth, known in zip(memory.color, memory.depth, known_pixels(memory), strict=True):
+    for color, depth, known in zip(memory.color, memory.depth, memory.known, strict=True):
         source = background_support(depth, known) if known.any() and not known.all() else known
         weight = (source if source.any() else known).to(color)
         smooth = pull_push(color.permute(2, 0, 1)[None], weight[None, None])[0].permute(1, 2, 0)

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...reconstruct.cameras import Cameras
+from ...reconstruct.hidden import support_behind
+
+COVERED = 0.5
+"""Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,11 @@ class Memory:
     """z depth in scene units, 0 where nothing is known."""
     coverage: Float[Tensor, "v h w"]
     """How much of the pixel the scene covers, 0..1."""
+
+    @property
+    def known(self) -> Bool[Tensor, "v h w"]:
+        """Where the memory can be trusted; the rest is holes."""
+        return (self.coverage > COVERED) & (self.depth > 0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,14 @@ class ViewRequest:
     """In 0..1 over a clip; None for a static scene."""
     photo_depths: Float[Tensor, "g h w"] | None = None
     """z depth of the given views, where it is known."""
+
+    @cached_property
+    def support(self) -> list[Bool[Tensor, "h w"]]:
+        """Of each view, known pixels that its holes may be continued from; see ``support_behind``."""
+        return [
+            support_behind(depth, known, camera, self.photo_cameras, self.photo_depths)
+            for depth, known, camera in zip(self.memory.depth, self.memory.known, self.cameras, strict=True)
+        ]
 
 
 class ViewGenerator(Protocol):

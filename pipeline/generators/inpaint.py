@@ -12,17 +12,19 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ...reconstruct.errors import InputError
-from ...reconstruct.hidden import support_behind
 from ...reconstruct.windows import window_max
+from ..blur import blur_by
 from . import ViewRequest
 from .detail import add_detail
 
-KNOWN_COVERAGE = 0.5
 RADIUS_PX = 5.0
 """Telea's neighbourhood."""
+SOFTER = 0.35
+"""Standard deviation of the blur of a hole's filling, in parts of the distance from what it is continued from."""
 
 
 class InpaintGenerator:
@@ -35,8 +37,8 @@ class InpaintGenerator:
     def __init__(self, *, plain: bool = False) -> None:
         """``plain``: the routine's answer alone, from all background around, as a baseline to be measured against.
 
-        Otherwise what the photo knows to hide a hole lends it no colours, and holes get the texture of what surrounds
-        them.
+        Otherwise what the photo knows to hide a hole lends it no colours, the filling is softer the further in, where
+        the routine draws streaks and meets itself in rings, and gets the texture of what surrounds the hole.
         """
         self.plain = plain
 
@@ -47,14 +49,16 @@ class InpaintGenerator:
         if self.plain:
             request = replace(request, photo_depths=None)
         memory, views = request.memory, []
-        for index, (color, depth, coverage) in enumerate(zip(memory.color, memory.depth, memory.coverage)):
-            known = (coverage > KNOWN_COVERAGE) & (depth > 0)
+        for index, (color, known) in enumerate(zip(memory.color, memory.known, strict=True)):
             if not known.any():
                 raise InputError(
                     "a camera sees nothing of the scene; the inpainting baseline cannot invent a view"
                 )
-            source = background_source(request, index, known)
-            filled = torch.where(known[..., None], color, fill_holes(color, source))
+            source = background_source(request, index)
+            filling = fill_holes(color, source)
+            if not self.plain:
+                filling = blur_by(filling, SOFTER * distance_from(source))
+            filled = torch.where(known[..., None], color, filling)
             views.append(filled if self.plain else add_detail(filled, color, source, ~known))
             if on_progress:
                 on_progress(index + 1, len(memory.color))
@@ -77,7 +81,14 @@ def fill_holes(color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"]) -> Fl
     return torch.from_numpy(filled.astype(np.float32) / 255).flip(-1)
 
 
-def background_source(request: ViewRequest, view: int, known: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+def distance_from(source: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """Of each pixel from the nearest one of the source, in pixels; 0 where there is no source."""
+    if not source.any():
+        return torch.zeros(source.shape)
+    return torch.from_numpy(distance_transform_edt(~source.numpy())).float()  # pyright: ignore[reportArgumentType]
+
+
+def background_source(request: ViewRequest, view: int) -> Bool[Tensor, "h w"]:
     """Known pixels that may be continued into holes: background, and not the last pixels before a hole.
 
     At silhouettes those mix foreground colour into the background.
@@ -85,15 +96,8 @@ def background_source(request: ViewRequest, view: int, known: Bool[Tensor, "h w"
     Args:
         request: its memory, cameras and photos are read.
         view: which of its views.
-        known: of that view; the rest is holes.
     """
-    source = support_behind(
-        request.memory.depth[view],
-        known,
-        request.cameras[[view]],
-        request.photo_cameras,
-        request.photo_depths,
-    )
-    rim = window_max((~known).float(), 2) > 0
+    source = request.support[view]
+    rim = window_max((~request.memory.known[view]).float(), 2) > 0
     inner = source & ~rim
     return inner if inner.any() else source

@@ -30,7 +30,6 @@ SIZE = (1280, 704)
 """Width and height that the public weights were trained for."""
 FRAMES_BETWEEN = 8
 """Frames from one asked camera to the next: the video autoencoder's stride, so that 8 k + 1 come out."""
-KNOWN_COVERAGE = 0.5
 
 
 class SanaGenerator:
@@ -87,7 +86,7 @@ class SanaGenerator:
         )
         pictures = InpaintGenerator()(request)
         pictures[:, top:bottom, left:right] = moved.permute(0, 2, 3, 1).clamp(0, 1)
-        known = (request.memory.coverage > KNOWN_COVERAGE) & (request.memory.depth > 0)
+        known = request.memory.known
         return blend_generated(request.memory.color, known, pictures)
 
 

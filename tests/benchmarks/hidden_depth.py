@@ -16,10 +16,10 @@ import torch
 
 from cosmorama.pipeline.diffusion.memory import spoil_depth
 from cosmorama.pipeline.diffusion.sources import world_scenes
-from cosmorama.pipeline.pieces import known_pixels, missing_piece, show
+from cosmorama.pipeline.generators import ViewRequest
+from cosmorama.pipeline.pieces import missing_piece, show
 from cosmorama.pipeline.world import WorldDataset
 from cosmorama.reconstruct.depth_completion import complete_depth
-from cosmorama.reconstruct.hidden import support_behind
 from cosmorama.reconstruct.lift import lift
 from cosmorama.reconstruct.planes import PhotoPlanes
 
@@ -42,13 +42,13 @@ def main() -> None:
         for index in range(1, len(scene)):
             view = scene.cameras[[index]]
             memory, alpha = show(surface, view)
-            known = known_pixels(memory)[0]
+            known = memory.known[0]
             if known.all() or not known.any():
                 continue
-            support = support_behind(memory.depth[0], known, view, camera, depth[None])
+            request = ViewRequest(view, memory, photo[None], camera, 0, photo_depths=depth[None])
             answers = {
-                "smooth": complete_depth(memory.depth[0], known, support),
-                "grown": missing_piece(memory, alpha, scene.images[index], view, planes).depth,
+                "smooth": complete_depth(memory.depth[0], known, request.support[0]),
+                "grown": missing_piece(request, alpha, scene.images[index], planes).depth,
             }
             for name, answer in answers.items():
                 errors[name].append((answer[~known] / scene.depth[index][~known]).log().abs())

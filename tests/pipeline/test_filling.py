@@ -28,7 +28,6 @@ from cosmorama.pipeline.diffusion.filling_training import (
 from cosmorama.pipeline.diffusion.groups import PosedViews
 from cosmorama.pipeline.diffusion.guesses import COLORS, Source, guess
 from cosmorama.pipeline.diffusion.memory import remember
-from cosmorama.pipeline.pieces import known_pixels
 from cosmorama.pipeline.training.loop import LoopConfig
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.errors import InputError
@@ -71,7 +70,7 @@ def test_guesses_from_planes_continue_floor_and_wall():
     views = room()
     guesses, memory, _ = guesses_of(views)
     assert guesses.geometry.shape[1] == GEOMETRY_MAPS == len(guesses.names)
-    hidden = (~known_pixels(memory)).float()[:, None]
+    hidden = (~memory.known).float()[:, None]
     hidden = torch.nn.functional.avg_pool2d(hidden, 8)[:, 0] > 0.9
     truth = torch.nn.functional.avg_pool2d(views.images[1:].permute(0, 3, 1, 2), 8)
     assert 0.1 < hidden.float().mean() < 0.8
@@ -114,7 +113,7 @@ def test_untrained_filling_is_the_smooth_one_and_keeps_what_is_known():
     _, memory, source = guesses_of(room())
     cameras = room().cameras[[1, 2]]
     filled = fill(memory, cameras, source, Filling())
-    known = known_pixels(memory)
+    known = memory.known
     assert torch.equal(filled[known], memory.color[known])
     assert torch.isfinite(filled).all()
     learned = fill(memory, cameras, source, load_filling())

@@ -1,11 +1,12 @@
 import torch
 
+from cosmorama.pipeline.blur import blur, blur_by
 from cosmorama.pipeline.consensus import in_consensus, trust_in
 from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.generators.blend import blend_generated
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_holes
 from cosmorama.pipeline.grow import grow
-from cosmorama.pipeline.pieces import BEHIND, known_pixels, show
+from cosmorama.pipeline.pieces import BEHIND, show
 from cosmorama.reconstruct.cameras import Cameras, cat_cameras, pinhole_intrinsics
 from cosmorama.reconstruct.lift import lift
 from cosmorama.reconstruct.mesh.grid import DepthPicture
@@ -112,7 +113,7 @@ class Guesses:
 
     def __call__(self, request, *, on_progress=None):
         pictures = self.greys[:, None, None, None].expand(len(self.greys), H, W, 3)
-        return torch.where(known_pixels(request.memory)[..., None], request.memory.color, pictures)
+        return torch.where(request.memory.known[..., None], request.memory.color, pictures)
 
 
 def test_pictures_of_a_group_meet_in_the_middle():
@@ -169,6 +170,20 @@ def test_filling_takes_colours_from_the_source_only():
     source[:, : W // 2] = True
     filled = fill_holes(color, source)
     assert torch.allclose(filled, torch.tensor([0.0, 1.0, 0.0]).expand_as(filled), atol=0.02)
+
+
+def test_fillings_are_softer_the_further_in():
+    stripes = (torch.arange(W) // 4 % 2).float()[None, :, None].expand(H, W, 3)
+    sigma = torch.linspace(0, 16, H)[:, None].expand(H, W)
+    soft = blur_by(stripes, sigma)
+    assert torch.equal(soft[0], stripes[0])
+    contrast = soft[:, 24:40].std(dim=(1, 2))
+    assert (contrast[1:] < contrast[:-1] + 1e-3).all()
+    assert contrast[H // 2] < 0.1 * contrast[0]
+    row = H // 2
+    same = blur(stripes.permute(2, 0, 1)[None], float(sigma[row, 0]))[0, :, row].T
+    assert (soft[row] - same)[24:40].abs().max() < 0.03
+    assert torch.equal(blur_by(stripes, torch.zeros(H, W)), stripes)
 
 
 def test_generated_pixels_meet_the_known_ones_without_a_seam():

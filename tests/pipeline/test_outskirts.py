@@ -1,16 +1,20 @@
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
+from cosmorama.pipeline.benchmark import voids as voids_of
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
 from cosmorama.pipeline.grow import grow
-from cosmorama.pipeline.outskirts import RING, grow_outskirts, ring_cameras
-from cosmorama.pipeline.pieces import known_pixels, show
+from cosmorama.pipeline.outskirts import RING, RING_SCALE, grow_outskirts, ring_cameras
+from cosmorama.pipeline.pieces import show
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
 from cosmorama.reconstruct.cameras import Cameras, look_at, pinhole_intrinsics
 from cosmorama.reconstruct.lift import lift
 from cosmorama.reconstruct.mesh.grid import DepthPicture
 from cosmorama.reconstruct.rasterize import rasterize
+from cosmorama.reconstruct.scene import Scene
+from cosmorama.reconstruct.transforms_json import images_from_cameras
 
 W, H = 96, 64
 HOME = Cameras(torch.eye(4)[None], pinhole_intrinsics(90.0, W, H)[None], W, H)
@@ -32,7 +36,7 @@ def beside(x, y):
 
 
 def voids(gaussians, camera):
-    return float((~known_pixels(show(gaussians, camera)[0])).float().mean())
+    return float((~show(gaussians, camera)[0].known).float().mean())
 
 
 def test_who_leaves_the_path_looks_into_no_void():
@@ -41,9 +45,7 @@ def test_who_leaves_the_path_looks_into_no_void():
     path = plan_trajectory("orbit", HOME, reach, 5)[[1, 3]]
     growth = grow(lift(photo.image, photo.depth, HOME), photo, path, InpaintGenerator(), seed=0)
     calls = []
-    around = grow_outskirts(
-        growth, photo, reach, InpaintGenerator(), seed=0, on_view=lambda *call: calls.append(call[:2])
-    )
+    around = grow_outskirts(growth, photo, reach, on_view=lambda *call: calls.append(call[:2]))
     far = [beside(sign * 0.55 * reach.step, y) for sign in (-1, 1) for y in (-0.3, 0.0)]
     before, after = ([voids(g, camera) for camera in far] for g in (growth.gaussians, around.gaussians))
     assert min(before) > 0.02
@@ -67,36 +69,58 @@ def test_who_leaves_the_path_looks_into_no_void():
 def test_the_ring_hides_nothing_of_the_photo():
     photo = box_before_wall()
     growth = grow(lift(photo.image, photo.depth, HOME), photo, HOME, InpaintGenerator(), seed=0)
-    around = grow_outskirts(growth, photo, reach_of(photo.depth), InpaintGenerator(), seed=0)
+    around = grow_outskirts(growth, photo, reach_of(photo.depth))
     before, after = (rasterize(g, HOME).color[0] for g in (growth.gaussians, around.gaussians))
     assert (before - after).abs().mean() < 0.004
+
+
+def test_what_the_photos_edge_cuts_off_goes_on():
+    photo = box_before_wall()
+    photo.depth[20:48, :30], photo.image[20:48, :30] = photo.depth[30, 40], photo.image[30, 40]
+    growth = grow(lift(photo.image, photo.depth, HOME), photo, HOME, InpaintGenerator(), seed=0)
+    around = grow_outskirts(growth, photo, reach_of(photo.depth))
+    seen = rasterize(around.gaussians, HOME.zoomed(0.8))
+    left = slice(28, 36), slice(3, 8)  # the photo begins at column 10
+    assert (seen.color[0][left] - photo.image[30, 40]).abs().mean() < 0.1
+    assert (seen.median_depth[0][left] - 1.5).abs().max() < 0.2
+    above = seen.color[0][1:5, 60:80]
+    assert (above - photo.image[2, 2]).abs().max() < 0.1
+
+
+def test_voids_are_what_a_wide_path_shows_nothing_of():
+    photo = box_before_wall()
+    surface = lift(photo.image, photo.depth, HOME)
+    views = images_from_cameras(HOME, image=Path("photo.png"))
+    bare = voids_of(Scene(surface, views=views))
+    growth = grow(surface, photo, HOME, InpaintGenerator(), seed=0)
+    around = grow_outskirts(growth, photo, reach_of(photo.depth))
+    assert bare > 0.05
+    assert voids_of(Scene(around.gaussians, views=views)) < 0.1 * bare
 
 
 def test_growing_stops_when_told():
     photo = box_before_wall()
     growth = grow(lift(photo.image, photo.depth, HOME), photo, HOME, InpaintGenerator(), seed=0)
-    around = grow_outskirts(
-        growth, photo, reach_of(photo.depth), InpaintGenerator(), seed=0, on_view=lambda *_: True
-    )
+    around = grow_outskirts(growth, photo, reach_of(photo.depth), on_view=lambda *_: True)
     assert len(around.pieces) == len(growth.pieces) + 1
 
 
 def test_ring_cameras_see_further_than_the_photo():
     reach = reach_of(box_before_wall().depth)
     cameras = ring_cameras(HOME, reach)
-    assert (cameras.width, cameras.height) == (W // 2, H // 2)
+    assert (cameras.width, cameras.height) == (round(RING_SCALE * W), round(RING_SCALE * H))
     widest = plan_trajectory("orbit", HOME, reach, 60).positions[:, 0].abs().max()
     assert cameras.positions[:, 0].abs().max() > 1.5 * widest
     edge = HOME.unproject(torch.full((1, H, W), 3.0))[0][H // 2, [0, -1]]
     pixels, _ = cameras[[4]].project(edge[None])
-    assert ((pixels[0, :, 0] > 0) & (pixels[0, :, 0] < W // 2)).all()
+    assert ((pixels[0, :, 0] > 0) & (pixels[0, :, 0] < cameras.width)).all()
 
 
 def test_holes_may_be_taken_for_wider():
     photo = box_before_wall()
     surface = lift(photo.image, photo.depth, HOME)
     camera = beside(0.4, 0.0)
-    plain, wide = (known_pixels(show(surface, camera, overlap=n)[0]) for n in (0, 3))
+    plain, wide = (show(surface, camera, overlap=n)[0].known for n in (0, 3))
     assert (plain | ~wide).all()
     grown = torch.nn.functional.max_pool2d((~plain).float()[None], 7, 1, 3)[0] > 0
     assert torch.equal(~wide, grown)

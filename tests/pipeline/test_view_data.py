@@ -25,7 +25,6 @@ from cosmorama.pipeline.diffusion.sources import world_scenes
 from cosmorama.pipeline.diffusion.text import no_text
 from cosmorama.pipeline.generators import Memory
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig
-from cosmorama.pipeline.pieces import known_pixels
 from cosmorama.pipeline.world import WorldFrame
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.errors import InputError
@@ -66,7 +65,7 @@ def box_before_wall(offsets=(0.0,)):
 def test_memory_shows_what_another_camera_would_see():
     truth = box_before_wall((0.0, 0.4))
     memory = remember(truth.images[:1], truth.depth[:1], truth.cameras[[0]], truth.cameras)
-    known = known_pixels(memory)
+    known = memory.known
     assert known[0].float().mean() > 0.97
     error = (memory.color - truth.images).abs().mean(-1)
     assert error[0][known[0]].mean() < 0.05
@@ -81,7 +80,7 @@ def test_memory_shows_what_another_camera_would_see():
 def test_filled_holes_continue_the_background():
     truth = box_before_wall((0.0, 0.4))
     memory = remember(truth.images[:1], truth.depth[:1], truth.cameras[[0]], truth.cameras[[1]])
-    filled, hole = fill_memory(memory)[0], ~known_pixels(memory)[0]
+    filled, hole = fill_memory(memory)[0], ~memory.known[0]
     assert (filled[hole] - truth.images[1][hole]).abs().mean() < 0.2
     redness = filled[..., 0] - filled[..., 1:].mean(-1)
     assert redness[hole].max() < 0.75  # the box is 1.0

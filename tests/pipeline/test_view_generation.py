@@ -35,7 +35,6 @@ from cosmorama.pipeline.diffusion.training import ViewTrainingConfig, train_view
 from cosmorama.pipeline.diffusion.transformer import TransformerConfig
 from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig
-from cosmorama.pipeline.pieces import known_pixels
 from cosmorama.pipeline.training.loop import LoopConfig
 from cosmorama.pipeline.training.processes import Processes
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
@@ -140,7 +139,7 @@ def test_generator_answers_in_the_size_and_number_that_was_asked(codec):
     assert 0 <= out.min() <= out.max() <= 1
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert torch.equal(generator(asked), out)
-    known = known_pixels(asked.memory)
+    known = asked.memory.known
     assert torch.equal(out[known], asked.memory.color[known])
     assert not torch.equal(generator(replace(asked, seed=1)), out)
 
