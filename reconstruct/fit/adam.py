@@ -127,7 +127,9 @@ def _update_cpu(
     p: Tensor, g: Tensor, m: Tensor, v: Tensor, rate: Tensor, rows: Tensor, steps: Tensor
 ) -> None:
     arrays = [t.detach().numpy() for t in (p, g.contiguous(), m, v, rate, rows, steps)]
-    run_parallel(_update_rows, *arrays)
+    clock = np.arange(int(steps.max()) + 1 if len(steps) else 1).clip(1)
+    corrections = ((1 / (1 - beta**clock)).astype(np.float32) for beta in (BETA1, BETA2))
+    run_parallel(_update_rows, *arrays, *corrections)
 
 
 @kernel
@@ -140,6 +142,8 @@ def _update_rows(
     rate: np.ndarray,
     rows: np.ndarray,
     steps: np.ndarray,
+    corrections1: np.ndarray,
+    corrections2: np.ndarray,
 ) -> None:
     one = np.float32(1)
     b1, b2, epsilon = np.float32(BETA1), np.float32(BETA2), np.float32(EPSILON)
@@ -151,9 +155,7 @@ def _update_rows(
         for i in range(start, min(start + ROWS_PER_PIECE, n)):
             if not rows[i]:
                 continue
-            t = float(steps[i])
-            c1 = np.float32(1 / (1 - math.exp(t * math.log(BETA1))))
-            c2 = np.float32(1 / (1 - math.exp(t * math.log(BETA2))))
+            c1, c2 = corrections1[steps[i]], corrections2[steps[i]]
             for j in range(columns):
                 x = g[i, j]
                 mj = b1 * m[i, j] + (one - b1) * x

@@ -114,7 +114,7 @@ def _case(width: int, height: int, n: int, repeats: int) -> dict[str, Any]:
     pairs = len(forward.lists.splats)
     blend_ms = _median_ms(lambda: _blend(forward, images, inputs[5]), repeats)
     back_ms = _median_ms(lambda: _blend_backward(forward, images, inputs[5], of_images), repeats)
-    backward = lambda: run_backward(inputs, settings, forward, of_images, with_poses=False)  # noqa: E731
+    backward = lambda: run_backward(inputs, settings, forward, of_images, with_places=True, with_poses=False)  # noqa: E731
     return {
         "width": width,
         "height": height,

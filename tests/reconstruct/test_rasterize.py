@@ -323,6 +323,22 @@ def test_gradients_only_where_required():
         assert not rasterize(gaussians, cameras).color.requires_grad
 
 
+@pytest.mark.parametrize("degree", [0, 1])
+def test_gradients_of_looks_do_not_depend_on_whether_places_are_asked_for(degree):
+    looks = ("log_scales", "opacity_logits", "sh")
+    found = []
+    for names in (SHAPES, looks):
+        gaussians = _random_splats(3, degree=degree)
+        for name in names:
+            getattr(gaussians, name).requires_grad_()
+        images = rasterize(gaussians, _cameras(2))
+        (images.color.square().sum() + images.depth.sum()).backward()
+        found.append([getattr(gaussians, name).grad for name in looks])
+    for with_places, without in zip(*found):
+        assert with_places.abs().max() > 0
+        assert torch.equal(with_places, without)
+
+
 def test_splats_behind_the_last_one_looked_at_do_not_matter():
     """What lies in a batch's memory from the tile before must not reach the next tile's gradients."""
     half = 40

@@ -92,8 +92,15 @@ class _Rasterize(torch.autograd.Function):
             np.zeros((*shape, *last), np.float32) if gradient is None else _array(gradient)
             for gradient, last in channels
         )
-        with_poses = ctx.needs_input_grad[-1]
-        results = run_backward(inputs, ctx.settings, ctx.forward, of_images, with_poses=with_poses)
+        _, _, means, quats, *_, poses = ctx.needs_input_grad
+        results = run_backward(
+            inputs,
+            ctx.settings,
+            ctx.forward,
+            of_images,
+            with_places=means or quats or poses,
+            with_poses=poses,
+        )
         g_means2d, g_means2d_abs, *of_inputs = (torch.from_numpy(result) for result in results)
         if ctx.settings.absgrad:
             ctx.means2d.absgrad = g_means2d_abs
@@ -107,6 +114,7 @@ def run_backward(
     forward: Forward,
     of_images: tuple[np.ndarray, ...],
     *,
+    with_places: bool,
     with_poses: bool,
 ) -> tuple[np.ndarray, ...]:
     """Gradients of the 2D centres, of their absolute values per pixel, and of all inputs.
@@ -115,7 +123,8 @@ def run_backward(
         inputs, settings: as for ``run_forward``.
         forward: what it returned.
         of_images: gradients of colour, alpha, sum of weight times depth, features.
-        with_poses: whether to compute the last gradient; else it is 0.
+        with_places: whether to compute the gradients of means and quaternions; else they are 0.
+        with_poses: whether to compute the last gradient, which takes ``with_places``; else it is 0.
     """
     *parameters, features, world_from_cam = inputs
     n, c, lists = len(features), len(world_from_cam), forward.lists
@@ -129,14 +138,14 @@ def run_backward(
         lists.columns, lists.rows, settings.width, settings.height, forward.kept, forward.words,
         *(image.reshape(-1) for image in of_images), pair_sums.reshape(-1), pair_feature_sums.reshape(-1),
     )  # fmt: skip
-    of_parameters = [np.empty(parameter.shape, np.float32) for parameter in parameters]
-    of_features, of_means2d = np.empty(features.shape, np.float32), np.empty((c, n, 2), np.float32)
-    of_means2d_abs = np.empty((c if settings.absgrad else 0, n, 2), np.float32)
+    of_parameters = [np.zeros(parameter.shape, np.float32) for parameter in parameters]
+    of_features, of_means2d = np.zeros(features.shape, np.float32), np.zeros((c, n, 2), np.float32)
+    of_means2d_abs = np.zeros((c if settings.absgrad else 0, n, 2), np.float32)
     of_poses = np.zeros((-(-n // CHUNK), c, POSE))
     run_parallel(
         project_backward, *parameters, settings.sh_degree, forward.cameras, settings.width, settings.height,
         settings.antialiased, forward.records.reshape(c * n, RECORD), lists.slot_offsets, pair_sums,
-        pair_feature_sums, with_poses, *of_parameters, of_features, of_means2d, of_means2d_abs, of_poses,
+        pair_feature_sums, with_places, with_poses, *of_parameters, of_features, of_means2d, of_means2d_abs, of_poses,
     )  # fmt: skip
     of_world_from_cam = np.zeros(world_from_cam.shape, np.float32)
     of_world_from_cam[:, :3, :3] = of_poses[:, :, :9].sum(0).reshape(c, 3, 3)

@@ -161,6 +161,9 @@ def color_gradient(sh, i, degree, offset, g_rgb, basis, projected, g_sh):
         g_sh[i, k, 0] += np.float32(basis[k] * g_red)
         g_sh[i, k, 1] += np.float32(basis[k] * g_green)
         g_sh[i, k, 2] += np.float32(basis[k] * g_blue)
+    if degree == 0:
+        return 0.0, 0.0, 0.0
+    for k in range((degree + 1) ** 2):
         projected[k] = sh[i, k, 0] * g_red + sh[i, k, 1] * g_green + sh[i, k, 2] * g_blue
     g_x, g_y, g_z = sh_direction_gradient(x, y, z, degree, projected)
     along = g_x * x + g_y * y + g_z * z
@@ -170,12 +173,13 @@ def color_gradient(sh, i, degree, offset, g_rgb, basis, projected, g_sh):
 @kernel
 def project_backward(
     counter, means, quats, log_scales, opacity_logits, sh, degree, cameras, width, height, antialiased,
-    records, slot_offsets, pair_sums, pair_feature_sums, with_poses,
+    records, slot_offsets, pair_sums, pair_feature_sums, with_places, with_poses,
     g_means, g_quats, g_log_scales, g_opacity_logits, g_sh, g_features, g_means2d, g_means2d_abs, g_poses,
 ):  # fmt: skip
     """Write the gradients of every splat, and those of the poses per piece of work (``g_poses`` [pieces, c, POSE]).
 
-    ``g_poses`` are zero at first; ``g_means2d`` and ``g_means2d_abs`` [c, n, 2] may be empty.
+    All are zero at first; ``g_means2d`` and ``g_means2d_abs`` [c, n, 2] may be empty. Without ``with_places``
+    the gradients of means and quaternions are 0, which takes a third less time.
     """
     n = len(means)
     total, basis, projected = np.empty(SUMS), np.empty(16), np.empty(16)
@@ -184,24 +188,21 @@ def project_backward(
     piece = fetch_add(counter)
     while piece < pieces:
         for i in range(piece * CHUNK, min(n, (piece + 1) * CHUNK)):
+            seen = False
+            for c in range(len(cameras)):
+                seen |= slot_offsets[c * n + i] < slot_offsets[c * n + i + 1]
+            if not seen:
+                continue
             rotation, quaternion, length = rotation_from_quaternion(quats, i)
             scales = (math.exp(log_scales[i, 0]), math.exp(log_scales[i, 1]), math.exp(log_scales[i, 2]))
             opacity = 1 / (1 + math.exp(-opacity_logits[i]))
             for k in range(9):
                 m[k] = rotation[k] * scales[k % 3]
-            g_means[i] = 0
-            g_log_scales[i] = 0
-            g_sh[i] = 0
-            g_features[i] = 0
             g_m[:] = 0
             g_own_opacity = 0.0
             for c in range(len(cameras)):
                 at = c * n + i
                 begin, end = slot_offsets[at], slot_offsets[at + 1]
-                if len(g_means2d):
-                    g_means2d[c, i, 0] = g_means2d[c, i, 1] = 0
-                if len(g_means2d_abs):
-                    g_means2d_abs[c, i, 0] = g_means2d_abs[c, i, 1] = 0
                 if begin == end:
                     continue
                 add_up_slots(pair_sums, begin, end, total)
@@ -241,6 +242,12 @@ def project_backward(
                     total[10] if records[at, BLUE] > 0 else 0.0,
                 )
                 g_offset = color_gradient(sh, i, degree, offset, g_rgb, basis, projected, g_sh)
+                for k in range(3):
+                    g_log_scales[i, k] += (
+                        axes[k] * g_axes[k] + axes[k + 3] * g_axes[k + 3] + axes[k + 6] * g_axes[k + 6]
+                    )
+                if not with_places:
+                    continue
                 for a in range(3):
                     g = g_offset[a]
                     for b in range(3):
@@ -254,11 +261,11 @@ def project_backward(
                     g_means[i, a] += g
                     if with_poses:
                         g_poses[piece, c, 9 + a] -= g
-            for k in range(9):
-                g_r[k] = g_m[k] * scales[k % 3]
-                g_log_scales[i, k % 3] += g_m[k] * m[k]
-            g_quats[i, 0], g_quats[i, 1], g_quats[i, 2], g_quats[i, 3] = quaternion_gradient(
-                quaternion, length, g_r
-            )
             g_opacity_logits[i] = g_own_opacity * opacity * (1 - opacity)
+            if with_places:
+                for k in range(9):
+                    g_r[k] = g_m[k] * scales[k % 3]
+                g_quats[i, 0], g_quats[i, 1], g_quats[i, 2], g_quats[i, 3] = quaternion_gradient(
+                    quaternion, length, g_r
+                )
         piece = fetch_add(counter)
