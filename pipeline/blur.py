@@ -21,14 +21,18 @@ def blur(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w
 
 
 def blur_by(picture: Float[Tensor, "h w c"], sigma: Float[Tensor, "h w"]) -> Float[Tensor, "h w c"]:
-    """Gaussian blur of another width at each pixel, interpolated between a few widths."""
-    narrow, wide = (0.0, picture.permute(2, 0, 1)[None]), 1.0
-    out, most = picture.clone(), float(sigma.max())
-    while narrow[0] < most:
-        below, finer = narrow
-        narrow = wide, blur(finer, (wide**2 - below**2) ** 0.5)
+    """Gaussian blur of another width at each pixel, interpolated between a few; the wide ones at less resolution."""
+    out, finer, most = picture.clone(), picture, float(sigma.max())
+    small, scale = picture.permute(2, 0, 1)[None], 1
+    below, wide = 0.0, 1.0
+    while below < most:
+        if wide > 2 * scale and min(small.shape[-2:]) > 1:
+            small, scale = F.avg_pool2d(small, 2, ceil_mode=True, count_include_pad=False), 2 * scale
+        small = blur(small, (wide**2 - below**2) ** 0.5 / scale)
+        coarser = F.interpolate(small, picture.shape[:2], mode="bilinear", align_corners=False)[0].permute(
+            1, 2, 0
+        )
         share = ((sigma - below) / (wide - below)).clamp(0, 1)[..., None]
-        mixed = torch.lerp(finer[0].permute(1, 2, 0), narrow[1][0].permute(1, 2, 0), share)
-        out = torch.where((sigma > below)[..., None], mixed, out)
-        wide *= 2
+        out = torch.where((sigma > below)[..., None], torch.lerp(finer, coarser, share), out)
+        finer, below, wide = coarser, wide, 2 * wide
     return out

@@ -74,7 +74,10 @@ def grow(
             group, memory, photo.image[None], photo.camera, seed + start, text, photo_depths=photo.depth[None]
         )
         pictures = generator(request)
-        generated, trust = pictures.clone(), trust_in(~memory.known)
+        generated = pictures.clone()
+        trust = (
+            trust_in(~memory.known) if len(group) > 1 else memory.coverage
+        )  # one picture agrees with itself
         for index, camera in enumerate(group):
             shown = (memory, alpha) if index == 0 else show(gaussians, camera, overlap=overlap)
             if index and depth_of is None:

@@ -3,7 +3,8 @@
 Shifted, not mirrored: the grain of wood goes on in its direction, where mirroring makes chevrons.
 
 The eye forgives a wall whose stains are invented, not one that turns to fog where the photo ends. Only fine detail is
-taken, relative to the brightness around it and limited, so that no object is seen twice and dark corners stay calm.
+taken, relative to the brightness around it and without outlines, so that no object is seen twice and dark corners stay
+calm.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ FINE = 0.008
 """Standard deviation of the blur that tells detail from the rest, in lengths of the picture's long side."""
 REACHES = (0.07, 0.035, 0.018, 0.008)
 """How far from the rim detail is taken, likewise; the next where the one before leads out of what is known."""
-LIMIT = 0.12
-"""Most that detail may add to or take from the brightness around it."""
+LIMIT = 0.09
+"""Detail that differs more from the brightness around it is an outline and fades out, to nothing at twice this."""
 DARK = 0.08
 """Brightness below which detail counts no more than at this one: it is noise."""
 
@@ -62,7 +63,8 @@ def _relative_detail(
     blurred = blur(maps, sigma)[0].permute(1, 2, 0)
     smooth = blurred[..., :3] / blurred[..., 3:].clamp(min=1e-4)
     around = smooth.mean(-1, keepdim=True).clamp(min=DARK)
-    return ((color - smooth) / around).clamp(-LIMIT, LIMIT) * weight
+    detail = (color - smooth) / around
+    return detail * (2 - detail.abs().amax(-1, keepdim=True) / LIMIT).clamp(0, 1) * weight
 
 
 def _beside(

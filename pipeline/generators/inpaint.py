@@ -21,8 +21,8 @@ from ..blur import blur_by
 from . import ViewRequest
 from .detail import add_detail
 
-RADIUS_PX = 5.0
-"""Telea's neighbourhood."""
+RADIUS_PX, PLAIN_RADIUS_PX = 3.0, 5.0
+"""Telea's neighbourhood; a smaller one looks the same once it is made softer, and takes two thirds of the time."""
 SOFTER = 0.35
 """Standard deviation of the blur of a hole's filling, in parts of the distance from what it is continued from."""
 
@@ -55,7 +55,7 @@ class InpaintGenerator:
                     "a camera sees nothing of the scene; the inpainting baseline cannot invent a view"
                 )
             source = background_source(request, index)
-            filling = fill_holes(color, source)
+            filling = fill_holes(color, source, PLAIN_RADIUS_PX if self.plain else RADIUS_PX)
             if not self.plain:
                 filling = blur_by(filling, SOFTER * distance_from(source))
             filled = torch.where(known[..., None], color, filling)
@@ -65,7 +65,9 @@ class InpaintGenerator:
         return torch.stack(views)
 
 
-def fill_holes(color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"]) -> Float[Tensor, "h w 3"]:
+def fill_holes(
+    color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], radius: float
+) -> Float[Tensor, "h w 3"]:
     """Replace everything outside ``source`` by marching in from its rim.
 
     Source: Telea, An Image Inpainting Technique Based on the Fast Marching Method (2004), by OpenCV.
@@ -77,7 +79,7 @@ def fill_holes(color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"]) -> Fl
     except ImportError as error:
         raise InputError(f"the inpainting baseline needs the photo extra ({error})") from None
     bgr = np.ascontiguousarray((color.flip(-1) * 255).round().to(torch.uint8).numpy())
-    filled = cv2.inpaint(bgr, (~source).numpy().astype(np.uint8) * 255, RADIUS_PX, cv2.INPAINT_TELEA)
+    filled = cv2.inpaint(bgr, (~source).numpy().astype(np.uint8) * 255, radius, cv2.INPAINT_TELEA)
     return torch.from_numpy(filled.astype(np.float32) / 255).flip(-1)
 
 

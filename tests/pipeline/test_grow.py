@@ -168,7 +168,7 @@ def test_filling_takes_colours_from_the_source_only():
     color[:, : W // 2] = torch.tensor([0.0, 1.0, 0.0])
     source = torch.zeros(H, W, dtype=torch.bool)
     source[:, : W // 2] = True
-    filled = fill_holes(color, source)
+    filled = fill_holes(color, source, 5.0)
     assert torch.allclose(filled, torch.tensor([0.0, 1.0, 0.0]).expand_as(filled), atol=0.02)
 
 
