@@ -75,9 +75,8 @@ def grow(
         )
         pictures = generator(request)
         generated = pictures.clone()
-        trust = (
-            trust_in(~memory.known) if len(group) > 1 else memory.coverage
-        )  # one picture agrees with itself
+        # a single picture agrees with itself
+        trust = trust_in(~memory.known) if len(group) > 1 else memory.coverage
         for index, camera in enumerate(group):
             shown = (memory, alpha) if index == 0 else show(gaussians, camera, overlap=overlap)
             if index and depth_of is None:
