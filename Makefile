@@ -37,7 +37,7 @@ $(VENV)/.installed-demo: pyproject.toml | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[photo,splats,mesh,sfm,video,world,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[photo,splats,mesh,sfm,world,dev]"
 	@touch $@ $(VENV)/.installed-demo
 
 clean:

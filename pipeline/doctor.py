@@ -18,12 +18,14 @@ EXTRAS: dict[str, tuple[dict[str, str], str]] = {
          "opencv-python-headless": "cv2", "imageio-ffmpeg": "imageio_ffmpeg"},
         "photo to scene, HEIC photos, clips",
     ),
-    "splats": ({"gsply": "gsply", "usd-core": "pxr"}, "compressed.ply, spz, usd files"),
+    "splats": ({"usd-core": "pxr", "zstandard": "zstandard"}, "usd files, spz of version 4"),
     "mesh": ({"open3d": "open3d", "fast-simplification": "fast_simplification"}, "fused and textured meshes"),
     "sfm": ({"pycolmap": "pycolmap"}, "COLMAP captures"),
-    "video": ({"av": "av"}, "clips as input"),
-    "world": ({"moderngl": "moderngl"}, "places from a sentence, the synthetic training world"),
-    "diffusion": ({"diffusers": "diffusers"}, "large hub generators"),
+    "world": (
+        {"moderngl": "moderngl", "fast-simplification": "fast_simplification"},
+        "places from a sentence, the synthetic training world",
+    ),
+    "diffusion": ({"diffusers": "diffusers", "transformers": "transformers"}, "large hub generators"),
     "gpu": ({"gsplat": "gsplat", "nerfacc": "nerfacc"}, "CUDA rasterisation and volume rendering"),
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.planes import PhotoPlanes
 from .consensus import agreeing, in_consensus, trust_in
 from .generators import ViewGenerator, ViewRequest
+from .patches import with_patches
 from .pieces import known_piece, missing_piece, show
 
 
@@ -47,6 +48,7 @@ def grow(
     text: str | None = None,
     depth_of: Callable[[Cameras], Float[Tensor, "v h w"]] | None = None,
     overlap: int = 0,
+    textured: bool = False,
     on_view: Callable[[int, Gaussians, Cameras, Tensor], bool] | None = None,
 ) -> Growth:
     """Generate views for the cameras, group by group, and fold each group into the scene.
@@ -60,6 +62,7 @@ def grow(
         text: a description, for generators that take one.
         depth_of: z depth of what cameras see, where somebody knows it; default completed from what surrounds a hole.
         overlap: pixels by which what is generated goes on under the rim of what the scene shows; leaves no crack.
+        textured: whether what is generated gets the look of what the scene shows; see ``with_patches``.
         on_view: called with views done, the scene so far, and the camera and picture of the newest view; if it returns
             True, growing stops there.
     """
@@ -86,6 +89,8 @@ def grow(
                 asked = request if index == 0 else replace(request, cameras=camera, memory=shown[0])
                 piece = missing_piece(asked, shown[1], picture, planes)
                 piece = in_consensus(piece, piece.mask & ~shown[0].known[0], generated, trust, group, index)
+                if textured:
+                    piece = replace(piece, image=with_patches(asked, piece.image))
                 picture = pictures[index] = piece.image
             else:
                 piece = known_piece(*shown, picture, depth_of(camera)[0], camera)

@@ -129,7 +129,7 @@ def make_scene(
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
             growth = grow(
                 surface, shown, cameras, generator, seed=options.seed, text=options.text,
-                depth_of=place.depth_of if place else None, on_view=writer.add,
+                depth_of=place.depth_of if place else None, textured=generator.soft, on_view=writer.add,
             )  # fmt: skip
         if place:
             with reporter.stage("around") as advance:

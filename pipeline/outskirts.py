@@ -64,8 +64,8 @@ def grow_outskirts(
         if stopped:
             break
         around = grow(
-            growth.gaussians, photo, cameras, generator, seed=before, overlap=OVERLAP, on_view=shown
-        )
+            growth.gaussians, photo, cameras, generator, seed=before, overlap=OVERLAP, textured=True, on_view=shown,
+        )  # fmt: skip
         growth = replace(growth, gaussians=around.gaussians, pieces=[*growth.pieces, *around.pieces])
         before += len(cameras)
     return growth

@@ -49,6 +49,8 @@ class EvalViews:
     """Of the sampler; default that of the generator."""
     noise: float = 1.0
     """Scale of the starting noise, 0..1."""
+    textured: bool = False
+    """Let soft answers have the texture of what surrounds them, as `cosmorama make` does."""
     sheet: Path | None = None
     """Folder for pictures: truth, ours, coverage."""
     seed: int = 0
@@ -79,7 +81,9 @@ class EvalViews:
         report: dict[str, object] = {"scenes": len(scenes), "views": sum(len(s) - 1 for s in scenes)}
         for name, generator in methods.items():
             sheet = self._write_sheet if self.sheet and name == "ours" else None
-            report[name] = evaluate_generator(generator, scenes, seed=self.seed, on_sheet=sheet)
+            report[name] = evaluate_generator(
+                generator, scenes, seed=self.seed, textured=self.textured and generator.soft, on_sheet=sheet
+            )
             print(f"{name}: {report[name]}", file=sys.stderr)
         if self.json:
             print(json.dumps(report))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Setup:
-    """Fetch the weights that are not shipped and compile the rasterizer's kernels; both are kept."""
+    """Fetch the weights that are not shipped and compile kernels; both are kept."""
 
     def run(self) -> None:
         """Fetch and compile what is missing."""

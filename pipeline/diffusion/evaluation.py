@@ -40,6 +40,7 @@ class WarpGenerator:
     name = "warp (baseline: nothing is filled)"
     licences: tuple[str, ...] = ()
     group_size = 8
+    soft = False
 
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
@@ -54,6 +55,7 @@ class SmoothGenerator:
     name = "smooth (baseline: coarse averages of the background, nothing learned)"
     licences: tuple[str, ...] = ()
     group_size = 8
+    soft = True
 
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
@@ -68,6 +70,7 @@ class FillingGenerator:
     name = "filling (mixed guesses, without the denoiser)"
     licences: tuple[str, ...] = ()
     group_size = 8
+    soft = True
 
     def __init__(self, filling: Filling | None) -> None:
         self.filling = filling
@@ -124,6 +127,7 @@ def evaluate_generator(
     scenes: Iterable[PosedViews],
     *,
     seed: int = 0,
+    textured: bool = False,
     on_sheet: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,
 ) -> dict[str, float | None]:
     """Grow each scene from its first view to the cameras of the others, and compare with the true pictures.
@@ -132,6 +136,7 @@ def evaluate_generator(
         generator: makes the views.
         scenes: the first view is given; its depth makes the first splats.
         seed: of the generator.
+        textured: whether its answers get the look of what surrounds them, see ``grow``.
         on_sheet: called with (scene number, truth, generated, coverage), for pictures.
 
     Returns:
@@ -147,7 +152,7 @@ def evaluate_generator(
         given = DepthPicture(photo, depth, camera, known)
         rest = scene.cameras[list(range(1, len(scene)))]
         coverage = show(surface, rest)[0].coverage
-        grown = grow(surface, given, rest, generator, seed=seed, text=scene.text)
+        grown = grow(surface, given, rest, generator, seed=seed, text=scene.text, textured=textured)
         tally.add(grown.images, scene.images[1:], coverage > COVERED)
         with torch.no_grad():
             shown = rasterize(grown.gaussians, rest).color.clamp(0, 1)

@@ -17,7 +17,6 @@ from ...reconstruct.cameras import Cameras, cat_cameras
 from ..generators import Memory, ViewRequest
 from ..generators.blend import blend_generated
 from ..generators.detail import add_detail
-from ..generators.inpaint import background_source
 from ..latents.codec import CELL, Codec, codec_from_file, load_codec
 from .conditions import CONDITION_NAMES, ConditionName, Conditions, plucker_maps
 from .filling import Filling, fill, filling_from_file, load_filling
@@ -56,6 +55,7 @@ class DiffusionGenerator:
 
     name = "cosmorama views (multi-view diffusion, trained on synthetic rooms and photos)"
     licences: tuple[str, ...] = ("Apache-2.0",)
+    soft = True
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class DiffusionGenerator:
         blended = blend_generated(memory.color, known, generated)
         return torch.stack(
             [
-                add_detail(view, color, background_source(request, index), ~mask)
+                add_detail(view, color, request.background(index), ~mask)
                 for index, (view, color, mask) in enumerate(zip(blended, memory.color, known, strict=True))
             ]
         )

@@ -16,9 +16,12 @@ from torch import Tensor
 
 from ...reconstruct.cameras import Cameras
 from ...reconstruct.hidden import support_behind
+from ...reconstruct.windows import window_max
 
 COVERED = 0.5
 """Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
+RIM_PX = 2
+"""Width of the rim of a hole."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,15 @@ class ViewRequest:
             for depth, known, camera in zip(self.memory.depth, self.memory.known, self.cameras, strict=True)
         ]
 
+    def background(self, view: int) -> Bool[Tensor, "h w"]:
+        """Of a view, what holes may be filled with: the support less the last pixels before a hole.
+
+        At silhouettes those mix foreground colour into the background.
+        """
+        rim = window_max((~self.memory.known[view]).float(), RIM_PX) > 0
+        inner = self.support[view] & ~rim
+        return inner if inner.any() else self.support[view]
+
 
 class ViewGenerator(Protocol):
     """Turns a request into pictures of the same size as its cameras."""
@@ -74,6 +86,8 @@ class ViewGenerator(Protocol):
     """Of the weights, empty where there are none."""
     group_size: int
     """How many views it wants to generate at a time."""
+    soft: bool
+    """Whether what it fills is a blur, which wants texture; see ``pipeline.patches``."""
 
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None

@@ -38,6 +38,7 @@ class SanaGenerator:
     name = "SANA-WM (large video world model, diffusers)"
     licences: tuple[str, ...] = ("see the model card of " + REPOSITORY,)
     group_size = 8
+    soft = False
 
     def __init__(
         self, pipeline: Callable[..., Any], *, size: tuple[int, int] = SIZE, steps: int = 60

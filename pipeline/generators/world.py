@@ -58,6 +58,7 @@ class WorldGenerator:
 
     name = "cosmorama world (procedural places with catalogue furniture, rendered; no network)"
     group_size = 8
+    soft = False
 
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None

@@ -106,7 +106,7 @@ def test_the_scene_remembers_what_it_was_given():
 class Guesses:
     """Each picture of a group is one grey; its covered pixels are the memory's."""
 
-    name, licences, group_size = "guesses (test)", (), 8
+    name, licences, group_size, soft = "guesses (test)", (), 8, False
 
     def __init__(self, *greys):
         self.greys = torch.tensor(greys)
@@ -203,7 +203,7 @@ def test_generated_pixels_meet_the_known_ones_without_a_seam():
 class Disagreeing:
     """Each picture of a group has another colour where nothing is known."""
 
-    name, licences, group_size = "disagreeing (test)", (), 2
+    name, licences, group_size, soft = "disagreeing (test)", (), 2, False
 
     def __call__(self, request, *, on_progress=None):
         colors = torch.tensor([[0.1, 0.9, 0.1], [0.9, 0.1, 0.9]])[:, None, None]

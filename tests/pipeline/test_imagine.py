@@ -30,7 +30,7 @@ TINY = Preset(long_side=96, views=3, iterations=12, clip_frames=6, face=48, seco
 class Painter:
     """Paints its seed; remembers what it was asked."""
 
-    name, licences, group_size = "painter (test)", (), 8
+    name, licences, group_size, soft = "painter (test)", (), 8, False
 
     def __call__(self, request, *, on_progress=None):
         self.request = request

@@ -1,0 +1,236 @@
+"""Holes that are filled softly get the look of what surrounds them: patches of the picture, laid along the filling.
+
+Wood has its grain, meadows have their grass and edges go on beyond a photo's frame, where a soft filling is fog. From
+coarse to fine each patch of a hole looks for the piece of what is known that is most like it; all the pieces that cover
+a pixel vote for its colour, and the search goes on. The soft filling has its say throughout: sky comes where it is
+blue, and what stands out from what surrounds the hole is not repeated in it.
+
+Source: Wexler et al., Space-Time Completion of Video (PAMI 2007), with the search of Barnes et al., PatchMatch (2009).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..reconstruct.rasterize.cpu.parallel import run_parallel
+from ..reconstruct.windows import window_max
+from .blur import blur, blur_by
+from .generators import ViewRequest
+from .patch_match import CHANNELS, RADIUS, improve, vote
+
+COARSEST = 96
+"""Pixels along the long side of the coarsest picture at most: what one patch there covers is arranged as a whole."""
+ROUNDS = (8, 5, 3, 2)
+"""Of search and vote, from coarse to fine; the last for all that follow."""
+FIRST_SEARCH = 6
+"""Searches before the first vote, far and near, when nothing is known yet; half as many in the other rounds there."""
+AROUND = 0.02
+"""Standard deviation of the blur that tells what surrounds a pixel at large, in lengths of the long side."""
+LIKENESS = 0.15
+"""Weight of what surrounds a patch at large against the patch itself."""
+CHROMA, ROUGHNESS, HEIGHT = 1.5, 4.0, 1.0
+"""Weights of hue, of how rough the texture is, and of the place from top to bottom, against brightness."""
+INWARDS = 1.3
+"""Pixels of a hole count so many times less with each pixel from its rim: the rim is right."""
+SHARP = 40.0
+"""Of the last vote: how much more good matches count than in those before, so that nothing is blurred."""
+SEAM = 0.02
+"""How far into a hole a difference of colour at its rim is evened out, in lengths of the long side."""
+
+
+def with_patches(request: ViewRequest, picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
+    """A request's first picture, generated softly, with the look of what its memory knows."""
+    return lay_patches(picture, request.background(0), ~request.memory.known[0])
+
+
+def lay_patches(
+    picture: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
+) -> Float[Tensor, "h w 3"]:
+    """A picture whose holes are made of patches of the rest.
+
+    Args:
+        picture: with its holes filled softly.
+        source: where patches may be taken from, outside the holes.
+        holes: what is replaced; elsewhere the picture is returned as it is.
+    """
+    if not holes.any():
+        return picture
+    search = None
+    for level in reversed(_levels(picture, source & ~holes, holes)):
+        if level.holes.any() and level.usable.any():
+            search = _Search(level, search)
+            search.run()
+    if search is None or search.level.holes.shape != holes.shape:
+        return picture
+    return torch.where(holes[..., None], search.result(), picture)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """A picture of the pyramid."""
+
+    number: int
+    """From coarse to fine."""
+    picture: Float[Tensor, "h w 3"]
+    traits: Float[Tensor, "h w 5"]
+    source: Bool[Tensor, "h w"]
+    holes: Bool[Tensor, "h w"]
+    usable: Bool[Tensor, "h w"]
+    """Centres of patches that lie in the source."""
+
+
+def _levels(
+    picture: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
+) -> list[_Level]:
+    """From fine to coarse, each half as large as the one before."""
+    maps = torch.cat([picture, _traits(picture, source, holes), source[..., None], holes[..., None]], dim=-1)
+    maps = maps.permute(2, 0, 1)[None]
+    pyramid = [maps]
+    while max(maps.shape[-2:]) > COARSEST:
+        odd = (0, maps.shape[-1] % 2, 0, maps.shape[-2] % 2)
+        maps = F.avg_pool2d(F.pad(maps, odd, mode="replicate"), 2)
+        pyramid.append(maps)
+    levels = []
+    for finer, maps in enumerate(pyramid):
+        image, traits, known, hidden = maps[0].permute(1, 2, 0).split([3, maps.shape[1] - 5, 1, 1], dim=-1)
+        inside, hole = known[..., 0] > 0.99, hidden[..., 0] > 0.01
+        outside = F.pad((~inside).float(), (1, 1, 1, 1), value=1.0)
+        usable = window_max(outside, RADIUS)[1:-1, 1:-1] == 0
+        levels.append(_Level(len(pyramid) - 1 - finer, image, traits, inside, hole, usable))
+    return levels
+
+
+def _traits(
+    picture: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
+) -> Float[Tensor, "h w 5"]:
+    """What surrounds each pixel at large: brightness, two of hue, roughness, height in the picture.
+
+    In holes brightness and hue are the soft filling's, and roughness is that of the nearest source.
+    """
+    if not source.any():
+        return picture.new_zeros(*source.shape, 5)
+    sigma = max(1.0, AROUND * max(source.shape))
+    smooth = _mean_around(picture, source | holes, sigma)
+    bright = smooth.mean(-1, keepdim=True)
+    rough = _mean_around((picture - smooth).abs().mean(-1, keepdim=True), source, sigma)
+    away, nearest = distance_transform_edt(~source.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
+    rough = blur_by(rough[nearest[0], nearest[1]], 0.35 * torch.from_numpy(away).float())
+    rows = torch.arange(len(source)) / max(source.shape)
+    return torch.cat(
+        [bright, CHROMA * (smooth[..., :1] - bright), CHROMA * (smooth[..., 2:] - bright), ROUGHNESS * rough,
+         HEIGHT * rows[:, None, None].expand_as(bright)], dim=-1,
+    )  # fmt: skip
+
+
+def _mean_around(
+    values: Float[Tensor, "h w c"], where: Bool[Tensor, "h w"], sigma: float
+) -> Float[Tensor, "h w c"]:
+    """Blurred, of some pixels alone."""
+    weight = where[..., None].to(values)
+    maps = blur(torch.cat([values * weight, weight], dim=-1).permute(2, 0, 1)[None], sigma)[0].permute(
+        1, 2, 0
+    )
+    return maps[..., :-1] / maps[..., -1:].clamp_min(1e-4)
+
+
+class _Search:
+    """Matches of all patches that reach into a level's holes, and the picture that they make."""
+
+    def __init__(self, level: _Level, coarser: _Search | None) -> None:
+        self.level, self.is_first = level, coarser is None
+        height, width = level.holes.shape
+        rim = window_max(level.holes.float(), RADIUS) > 0
+        self.at, self.hole_at = _pixels(rim), _pixels(level.holes)
+        self.index = np.full((height, width), -1, np.int32)
+        self.index[self.at[:, 0], self.at[:, 1]] = np.arange(len(self.at))
+        self.usable = level.usable.numpy()
+        self.traits = ((2 * RADIUS + 1) * LIKENESS**0.5 * level.traits).contiguous().numpy()
+        self.picture = np.zeros((height + 2 * RADIUS, width + 2 * RADIUS, CHANNELS), np.float32)
+        around = F.pad(level.picture.permute(2, 0, 1)[None], (RADIUS,) * 4, mode="replicate")
+        self.picture[..., :3] = around[0].permute(1, 2, 0).numpy()
+        away = torch.from_numpy(distance_transform_edt(level.holes.numpy())).float()  # pyright: ignore[reportArgumentType]
+        weights = torch.where(level.holes, (INWARDS**-away).clamp_min(0.02), level.source.float())
+        self.weights = F.pad(weights, (RADIUS,) * 4).numpy()
+        self.trust = weights.numpy()[self.at[:, 0], self.at[:, 1]] + np.float32(0.02)
+        self.costs = np.zeros(len(self.at), np.float32)
+        self.matches = self._from_coarser(coarser) if coarser else self._by_chance()
+        if coarser:
+            self._vote(self.trust)
+
+    def _by_chance(self) -> np.ndarray:
+        sources = _pixels(self.level.usable)
+        return sources[np.random.default_rng(0).integers(len(sources), size=len(self.at))]
+
+    def _from_coarser(self, coarser: _Search) -> np.ndarray:
+        """Its matches at twice the size, each moved to the nearest usable pixel."""
+        above = np.minimum(self.at // 2, np.array(coarser.index.shape) - 1)
+        number = coarser.index[above[:, 0], above[:, 1]]
+        wanted = np.where(number[:, None] >= 0, 2 * coarser.matches[number] + self.at % 2, self.at)
+        wanted = np.minimum(wanted, np.array(self.index.shape) - 1)
+        _, nearest = distance_transform_edt(~self.usable, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
+        return nearest[:, wanted[:, 0], wanted[:, 1]].T.astype(np.int32)
+
+    def run(self) -> None:
+        """Search and vote in turn."""
+        rounds = ROUNDS[min(self.level.number, len(ROUNDS) - 1)]
+        reach = max(self.index.shape) // (2 if self.is_first else 16)
+        for turn in range(rounds):
+            start = self.is_first and turn == 0
+            searches = (
+                FIRST_SEARCH if start else FIRST_SEARCH // 2 if self.is_first else 2 if turn == 0 else 1
+            )
+            for search in range(searches):
+                jump = 2 ** (searches - 1 - search) if self.is_first else 1
+                self._improve(jump, max(4, reach), 16 * turn + search, blind=start)
+            self._vote(self._shares(1.0))
+
+    def _improve(self, jump: int, reach: int, seed: int, *, blind: bool) -> None:
+        """One search; a blind one looks at what is known and not into the holes, where there is fog."""
+        weights = self.weights
+        if blind:
+            weights = np.pad(self.level.source.numpy(), RADIUS).astype(np.float32)
+        found = np.empty_like(self.matches)
+        run_parallel(
+            improve, self.picture, weights, self.traits, self.usable, self.at, self.index, self.matches, found,
+            self.costs, jump, reach, 1000 * self.level.number + seed,
+        )  # fmt: skip
+        self.matches = found
+
+    def _shares(self, sharp: float) -> np.ndarray:
+        """How much each patch counts: patches that fit count more, and those near the rim."""
+        usual = max(float(np.quantile(self.costs, 0.75)), 1e-6)
+        return self.trust * np.exp(-self.costs * np.float32(sharp / (2 * usual))) + np.float32(1e-12)
+
+    def _vote(self, shares: np.ndarray) -> None:
+        rows, columns = (self.hole_at + RADIUS).T
+        self.picture[rows, columns, :3] = self._colors(self.hole_at, shares)
+
+    def _colors(self, at: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        colors = np.empty((len(at), 3), np.float32)
+        run_parallel(vote, self.picture, at, self.index, self.matches, shares.astype(np.float32), colors)
+        return colors
+
+    def result(self) -> Float[Tensor, "h w 3"]:
+        """The last vote, with what it differs by at the rim of a hole evened out."""
+        level = self.level
+        voted = level.picture.clone().numpy()
+        rows, columns = self.at.T
+        voted[rows, columns] = self._colors(self.at, self._shares(SHARP))
+        filled, rim = torch.from_numpy(voted), torch.zeros_like(level.source)
+        rim[rows, columns] = True
+        weight = (rim & level.source)[..., None].float()
+        apart = torch.cat([weight * (level.picture - filled), weight], dim=-1).permute(2, 0, 1)[None]
+        apart = blur(apart, SEAM * max(level.holes.shape))[0].permute(1, 2, 0)
+        return (filled + apart[..., :3] / (apart[..., 3:] + 0.02)).clamp(0, 1)
+
+
+def _pixels(where: Bool[Tensor, "h w"]) -> np.ndarray:
+    """Rows and columns, int32 [n, 2]."""
+    return torch.nonzero(where).to(torch.int32).numpy()

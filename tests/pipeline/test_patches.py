@@ -1,0 +1,111 @@
+"""Holes made of patches of what surrounds them."""
+
+import torch
+
+from cosmorama.pipeline.generators.inpaint import InpaintGenerator
+from cosmorama.pipeline.grow import grow
+from cosmorama.pipeline.patches import lay_patches
+from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
+from cosmorama.reconstruct.lift import lift
+from cosmorama.reconstruct.mesh.grid import DepthPicture
+
+HEIGHT, WIDTH = 96, 144
+
+
+def striped(slope: float = 0.5) -> torch.Tensor:
+    """Slanted stripes, 9 pixels wide."""
+    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    wave = 0.5 + 0.3 * torch.sin((columns + slope * rows) * (2 * torch.pi / 9))
+    return wave[..., None].expand(HEIGHT, WIDTH, 3).contiguous()
+
+
+def beyond_the_right_edge() -> torch.Tensor:
+    holes = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    holes[:, 112:] = True
+    return holes
+
+
+def test_stripes_go_on_where_there_was_fog():
+    truth, holes = striped(), beyond_the_right_edge()
+    fog = torch.where(holes[..., None], 0.5, truth)
+    out = lay_patches(fog, ~holes, holes)
+    assert torch.equal(out[~holes], truth[~holes])
+    error = (out - truth)[holes].square().mean().sqrt()
+    assert error < 0.25 * (fog - truth)[holes].square().mean().sqrt()
+
+
+def test_the_same_answer_every_time_and_with_any_number_of_threads():
+    truth, holes = striped(), beyond_the_right_edge()
+    fog = torch.where(holes[..., None], 0.5, truth)
+    threads = torch.get_num_threads()
+    try:
+        answers = []
+        for count in (1, 3, 1):
+            torch.set_num_threads(count)
+            answers.append(lay_patches(fog, ~holes, holes))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(answers[0], answers[1])
+    assert torch.equal(answers[0], answers[2])
+
+
+def test_patches_follow_the_soft_filling():
+    """Stripes above, grass below: each half of the hole gets what its filling looks like."""
+    truth = striped()
+    truth[HEIGHT // 2 :] = torch.rand(HEIGHT // 2, WIDTH, 1) * torch.tensor([0.2, 0.6, 0.2])
+    holes = beyond_the_right_edge()
+    fog = truth.clone()
+    fog[: HEIGHT // 2, 112:] = 0.5
+    fog[HEIGHT // 2 :, 112:] = torch.tensor([0.1, 0.3, 0.1])
+    out = lay_patches(fog, ~holes, holes)
+    green = (out[..., 1] - out[..., 0])[:, 116:]
+    assert green[: HEIGHT // 2 - 8].abs().max() < 0.1
+    assert green[HEIGHT // 2 + 8 :].mean() > 0.15
+    assert out[HEIGHT // 2 + 8 :, 120:, 1].std() > 0.1
+
+
+def test_patches_come_from_the_source_alone():
+    picture = striped()
+    picture[:, :40] = torch.tensor([1.0, 0.0, 0.0])
+    holes = beyond_the_right_edge()
+    source = ~holes
+    source[:, :40] = False
+    fog = torch.where(holes[..., None], torch.tensor([0.8, 0.3, 0.3]), picture)  # as if red were wanted
+    out = lay_patches(fog, source, holes)[holes]
+    assert (out[:, 0] - out[:, 1]).abs().max() < 0.05
+
+
+def test_no_hole_or_no_source_changes_nothing():
+    picture, nothing = striped(), torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    assert torch.equal(lay_patches(picture, ~nothing, nothing), picture)
+    assert torch.equal(lay_patches(picture, nothing, ~nothing), picture)
+    few = nothing.clone()
+    few[:5, :5] = True  # too few for a patch
+    assert torch.equal(lay_patches(picture, few, ~few), picture)
+
+
+def test_small_and_odd_pictures():
+    for height, width in ((5, 9), (17, 33), (97, 101)):
+        picture = torch.rand(height, width, 3)
+        holes = torch.zeros(height, width, dtype=torch.bool)
+        holes[:, -2:] = True
+        out = lay_patches(picture, ~holes, holes)
+        assert out.isfinite().all()
+        assert torch.equal(out[~holes], picture[~holes])
+
+
+def test_a_growing_scene_gets_texture_if_asked():
+    camera = Cameras(torch.eye(4)[None], pinhole_intrinsics(120.0, WIDTH, HEIGHT)[None], WIDTH, HEIGHT)
+    moved = camera.world_from_cam.clone()
+    moved[:, 0, 3] = 0.6
+    moved = Cameras(moved, camera.intrinsics, WIDTH, HEIGHT)
+    image, depth = striped(0.0), torch.full((HEIGHT, WIDTH), 2.0)
+    photo = DepthPicture(image, depth, camera, depth > 0)
+    plain, textured = (
+        grow(lift(image, depth, camera), photo, moved, InpaintGenerator(), seed=0, textured=on)
+        for on in (False, True)
+    )
+    new = plain.support[0] < 0.3
+    assert new.sum() > 10 * HEIGHT
+    assert textured.images[0][new].std() > 2 * plain.images[0][new].std()
+    assert textured.images[0][new].std() > 0.7 * image.std()
