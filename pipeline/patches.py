@@ -90,32 +90,46 @@ def _levels(
     picture: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
 ) -> list[_Level]:
     """From fine to coarse, each half as large as the one before."""
-    maps = torch.cat([picture, _traits(picture, source, holes), source[..., None], holes[..., None]], dim=-1)
-    maps = maps.permute(2, 0, 1)[None]
-    pyramid = [maps]
-    while max(maps.shape[-2:]) > COARSEST:
-        odd = (0, maps.shape[-1] % 2, 0, maps.shape[-2] % 2)
-        maps = F.avg_pool2d(F.pad(maps, odd, mode="replicate"), 2)
-        pyramid.append(maps)
+    masks = torch.stack([source, holes], dim=-1).to(picture)
+    pyramid = [torch.cat([picture, masks], dim=-1).permute(2, 0, 1)[None]]
+    while len(pyramid) < 2 or max(pyramid[-1].shape[-2:]) > COARSEST:
+        pyramid.append(_halved(pyramid[-1]))
+    traits = [_traits(*_split(pyramid[1]))]  # they are smooth: half the size is enough
+    for _ in pyramid[2:]:
+        traits.append(_halved(traits[-1]))
+    finest = F.interpolate(traits[0], scale_factor=2, mode="bilinear", align_corners=False)
+    traits.insert(0, finest[..., : picture.shape[0], : picture.shape[1]])
     levels = []
-    for finer, maps in enumerate(pyramid):
-        image, traits, known, hidden = maps[0].permute(1, 2, 0).split([3, maps.shape[1] - 5, 1, 1], dim=-1)
-        inside, hole = known[..., 0] > 0.99, hidden[..., 0] > 0.01
+    for finer, (maps, surroundings) in enumerate(zip(pyramid, traits, strict=True)):
+        image, inside, hole = _split(maps)
         outside = F.pad((~inside).float(), (1, 1, 1, 1), value=1.0)
         usable = window_max(outside, RADIUS)[1:-1, 1:-1] == 0
-        levels.append(_Level(len(pyramid) - 1 - finer, image, traits, inside, hole, usable))
+        coarser = len(pyramid) - 1 - finer
+        levels.append(_Level(coarser, image, surroundings[0].permute(1, 2, 0), inside, hole, usable))
     return levels
+
+
+def _halved(maps: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c h2 w2"]:
+    odd = (0, maps.shape[-1] % 2, 0, maps.shape[-2] % 2)
+    return F.avg_pool2d(F.pad(maps, odd, mode="replicate"), 2)
+
+
+def _split(
+    maps: Float[Tensor, "1 5 h w"],
+) -> tuple[Float[Tensor, "h w 3"], Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
+    """Picture, what is source in all its pixels, and what is hole in any."""
+    return maps[0, :3].permute(1, 2, 0), maps[0, 3] > 0.99, maps[0, 4] > 0.01
 
 
 def _traits(
     picture: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
-) -> Float[Tensor, "h w 5"]:
+) -> Float[Tensor, "1 5 h w"]:
     """What surrounds each pixel at large: brightness, two of hue, roughness, height in the picture.
 
     In holes brightness and hue are the soft filling's, and roughness is that of the nearest source.
     """
     if not source.any():
-        return picture.new_zeros(*source.shape, 5)
+        return picture.new_zeros(1, 5, *source.shape)
     sigma = max(1.0, AROUND * max(source.shape))
     smooth = _mean_around(picture, source | holes, sigma)
     bright = smooth.mean(-1, keepdim=True)
@@ -123,10 +137,9 @@ def _traits(
     away, nearest = distance_transform_edt(~source.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     rough = blur_by(rough[nearest[0], nearest[1]], 0.35 * torch.from_numpy(away).float())
     rows = torch.arange(len(source)) / max(source.shape)
-    return torch.cat(
-        [bright, CHROMA * (smooth[..., :1] - bright), CHROMA * (smooth[..., 2:] - bright), ROUGHNESS * rough,
-         HEIGHT * rows[:, None, None].expand_as(bright)], dim=-1,
-    )  # fmt: skip
+    hues = [CHROMA * (smooth[..., :1] - bright), CHROMA * (smooth[..., 2:] - bright)]
+    height = HEIGHT * rows[:, None, None].expand_as(bright)
+    return torch.cat([bright, *hues, ROUGHNESS * rough, height], dim=-1).permute(2, 0, 1)[None]
 
 
 def _mean_around(
@@ -160,22 +173,23 @@ class _Search:
         self.weights = F.pad(weights, (RADIUS,) * 4).numpy()
         self.trust = weights.numpy()[self.at[:, 0], self.at[:, 1]] + np.float32(0.02)
         self.costs = np.zeros(len(self.at), np.float32)
-        self.matches = self._from_coarser(coarser) if coarser else self._by_chance()
+        self.matches = self._from_coarser(coarser) if coarser else self._by_chance(len(self.at))
         if coarser:
             self._vote(self.trust)
 
-    def _by_chance(self) -> np.ndarray:
+    def _by_chance(self, count: int) -> np.ndarray:
         sources = _pixels(self.level.usable)
-        return sources[np.random.default_rng(0).integers(len(sources), size=len(self.at))]
+        return sources[np.random.default_rng(0).integers(len(sources), size=count)]
 
     def _from_coarser(self, coarser: _Search) -> np.ndarray:
-        """Its matches at twice the size, each moved to the nearest usable pixel."""
+        """Its matches at twice the size; chance where they are not usable."""
         above = np.minimum(self.at // 2, np.array(coarser.index.shape) - 1)
         number = coarser.index[above[:, 0], above[:, 1]]
         wanted = np.where(number[:, None] >= 0, 2 * coarser.matches[number] + self.at % 2, self.at)
         wanted = np.minimum(wanted, np.array(self.index.shape) - 1)
-        _, nearest = distance_transform_edt(~self.usable, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
-        return nearest[:, wanted[:, 0], wanted[:, 1]].T.astype(np.int32)
+        lost = ~self.usable[wanted[:, 0], wanted[:, 1]]
+        wanted[lost] = self._by_chance(int(lost.sum()))
+        return wanted.astype(np.int32)
 
     def run(self) -> None:
         """Search and vote in turn."""
