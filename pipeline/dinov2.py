@@ -82,15 +82,16 @@ def dinov2_features(
 
 @lru_cache(maxsize=2)
 def load_dinov2(device: torch.device) -> DinoV2:
-    """The frozen network on a device; fetches the weights on first use.
+    """The frozen network on a device; fetches the weights on first use. Its input may want gradients.
 
     Raises:
         InputError: the ``photo`` extra is not installed or the weights cannot be fetched.
     """
-    with torch.device("meta"):
-        model = DinoV2()
-    model.load_state_dict(_torch_names(dinov2_weights()), assign=True)
-    return model.eval().requires_grad_(False).to(device)
+    with torch.inference_mode(False):  # whoever comes first may be in it, who comes later may want gradients
+        with torch.device("meta"):
+            model = DinoV2()
+        model.load_state_dict(_torch_names(dinov2_weights()), assign=True)
+        return model.eval().requires_grad_(False).to(device)
 
 
 def _torch_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:

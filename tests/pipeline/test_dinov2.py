@@ -66,3 +66,13 @@ def test_transformers_is_not_imported():
     code = "import sys; from cosmorama.pipeline.dinov2 import load_dinov2; import torch\n"
     code += "load_dinov2(torch.device('cpu')); assert 'transformers' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_gradients_reach_the_picture_wherever_the_network_was_first_loaded():
+    load_dinov2.cache_clear()
+    with torch.inference_mode():
+        load_dinov2(torch.device("cpu"))
+    image = torch.rand(1, 28, 28, 3, requires_grad=True)
+    dinov2_features(image, layers=(3,))[0].square().sum().backward()
+    assert image.grad is not None
+    assert image.grad.abs().sum() > 0
