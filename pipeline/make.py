@@ -49,8 +49,9 @@ class MakeOptions:
     generator: str | None = None
     """See ``load_generator``; None is ``DEFAULT_GENERATOR``. Where there is no photo, None and ``world`` are a place of
     the synthetic world, see ``imagine_place``."""
-    perceptual: float = 0.0
-    """Weight of a perceptual loss on generated views, see ``dinov2_distance``; 0 leaves it out."""
+    perceptual: float | None = None
+    """Weight of a perceptual loss on generated views, see ``dinov2_distance``; 0 leaves it out. None is ``PERCEPTUAL``
+    where a network generates them, and 0 otherwise."""
     generated_weights: tuple[float, float] = (0.5, 0.25)
     """Of generated views at the start and at the end of the fit; the photo has 1. CAT4D (Wu et al. 2024): 1, 0.5."""
     device: str = "cpu"
@@ -140,7 +141,7 @@ def make_scene(
         with reporter.stage("refine") as advance:
             gaussians = refine(
                 growth, photo, preset.iterations, options.seed, watcher, advance,
-                weights=options.generated_weights, perceptual=options.perceptual,
+                weights=options.generated_weights, perceptual=_perceptual(options, generator, place),
             )  # fmt: skip
         if not place and not watcher.cancelled:
             with reporter.stage("outskirts") as advance:
@@ -187,6 +188,16 @@ DEFAULT_GENERATOR, TEXT_GENERATOR = "inpaint", "views"
 
 def _generator(options: MakeOptions, default: str) -> ViewGenerator:
     return load_generator(options.generator or default, device=options.device)
+
+
+PERCEPTUAL = 0.1
+
+
+def _perceptual(options: MakeOptions, generator: ViewGenerator, place: object) -> float:
+    """The weight to fit with: exact pictures of a place and those of generators without weights gain nothing."""
+    if options.perceptual is not None:
+        return options.perceptual
+    return PERCEPTUAL if generator.licences and not place else 0.0
 
 
 def _imagined(

@@ -3,7 +3,8 @@
 The views along the planned path are the good ones. A wide picture from where the photo was taken goes on beyond its
 edges, which browsers show first, and a ring of them around it closes what still gapes behind things when one leaves
 the path. They come when all else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are
-filled smoothly whatever generator made the views: this far out the bundled network has nothing to tell but grey.
+filled by the inpainting routine and with patches, whatever generator made the views: this far out the bundled network
+has nothing to tell but grey.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Make:
     streets and gardens of the synthetic world, with the things, colours, materials and sides that the sentence names,
     as far as the furniture catalogue has them; what it does not have is told."""
     generator: Literal["inpaint", "views", "sana", "world"] | None = None
-    """What fills that which the photo does not show. inpaint: smooth filling, nothing learned (default). views: the
+    """What fills that which the photo does not show. inpaint: patches of the photo along a smooth filling, nothing learned (default). views: the
     bundled diffusion model. sana: a large world model, for a GPU and a model hub. world: places built and rendered from
     --text (default without a photo; needs the world extra and, once, 114 MB of furniture)."""
     preset: Literal["draft", "standard", "fine"] = "standard"
@@ -45,8 +45,9 @@ class Make:
     generated_weights: tuple[float, float] = (0.5, 0.25)
     """Of generated views when splats are fitted, at the start and at the end; the photo has 1. CAT4D's 1 0.5 was
     measured to cost 3.5 dB at the photo and to gain nothing elsewhere."""
-    perceptual: float = 0.0
-    """Weight of a perceptual loss (DINOv2 features) on generated views when splats are fitted; doubles the time."""
+    perceptual: float | None = None
+    """Weight of a perceptual loss (DINOv2 features) on generated views when splats are fitted. Default: 0.1 where a
+    network generated them, which makes the fit a sixth longer, otherwise 0."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks and splats run; auto takes a GPU if there is one."""
     view: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: True)")] = True
