@@ -27,9 +27,10 @@ class Make:
     streets and gardens of the synthetic world, with the things, colours, materials and sides that the sentence names,
     as far as the furniture catalogue has them; what it does not have is told."""
     generator: Literal["inpaint", "views", "sana", "world"] | None = None
-    """What fills that which the photo does not show. inpaint: patches of the photo along a smooth filling, nothing learned (default). views: the
-    bundled diffusion model. sana: a large world model, for a GPU and a model hub. world: places built and rendered from
-    --text (default without a photo; needs the world extra and, once, 114 MB of furniture)."""
+    """What fills that which the photo does not show. inpaint: patches of the photo along a smooth filling, nothing
+    learned (default). views: the bundled diffusion model. sana: a large world model, for a GPU and a model hub. world:
+    places built and rendered from --text (default without a photo; needs the world extra and, once, 114 MB of
+    furniture)."""
     preset: Literal["draft", "standard", "fine"] = "standard"
     """How much work goes into it."""
     trajectory: str = "orbit"
