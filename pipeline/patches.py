@@ -3,7 +3,7 @@
 Wood has its grain, meadows have their grass and edges go on beyond a photo's frame, where a soft filling is fog. From
 coarse to fine each patch of a hole looks for the piece of what is known that is most like it; all the pieces that cover
 a pixel vote for its colour, and the search goes on. The soft filling has its say throughout: sky comes where it is
-blue, and what stands out from what surrounds the hole is not repeated in it.
+blue, and things that stand out from what surrounds a hole are seldom repeated in it.
 
 Source: Wexler et al., Space-Time Completion of Video (PAMI 2007), with the search of Barnes et al., PatchMatch (2009).
 """
