@@ -22,14 +22,26 @@ TRAITS = 5
 """Numbers that describe what surrounds a pixel at large."""
 CHUNK = 256
 """Pixels that a thread takes at a time."""
+UNUSABLE = np.float32(3e38)
+"""Larger than any distance."""
 
 
-@numba.njit(nogil=True, fastmath=True, inline="always")
-def _distance(picture, weights, traits, y, x, source_y, source_x, limit):
+@numba.njit(nogil=True, inline="always")
+def _distance(picture, weights, traits, usable, y, x, source_y, source_x, limit):
     """Weighted squared difference of two patches and of their surroundings; some number above the limit if it is more.
 
-    The picture and its weights have a margin of ``RADIUS``, so that a patch starts at its centre's coordinates.
+    The picture and its weights have a margin of ``RADIUS``, so that a patch starts at its centre's coordinates. What is
+    no usable source differs by ``UNUSABLE``.
     """
+    height, width = usable.shape
+    if (
+        source_y < 0
+        or source_x < 0
+        or source_y >= height
+        or source_x >= width
+        or not usable[source_y, source_x]
+    ):
+        return UNUSABLE
     total = np.float32(0.0)
     for trait in range(TRAITS):
         apart = traits[y, x, trait] - traits[source_y, source_x, trait]
@@ -51,7 +63,7 @@ def _distance(picture, weights, traits, y, x, source_y, source_x, limit):
     return total
 
 
-@numba.njit(nogil=True, inline="always")
+@numba.njit(nogil=True)
 def _random(a, b, c):
     """A 32-bit number that depends on three others alone."""
     mixed = np.uint32(a) * np.uint32(2654435761)
@@ -89,7 +101,7 @@ def improve(counter, picture, weights, traits, usable, at, index, matches, found
         for target in range(start, min(start + CHUNK, len(at))):
             y, x = at[target, 0], at[target, 1]
             best_y, best_x = matches[target, 0], matches[target, 1]
-            best = _distance(picture, weights, traits, y, x, best_y, best_x, np.float32(np.inf))
+            best = _distance(picture, weights, traits, usable, y, x, best_y, best_x, UNUSABLE)
             for side in range(4):
                 down = jump * ((side == 0) - (side == 1))
                 right = jump * ((side == 2) - (side == 3))
@@ -99,23 +111,17 @@ def improve(counter, picture, weights, traits, usable, at, index, matches, found
                 if neighbour < 0:
                     continue
                 source_y, source_x = matches[neighbour, 0] - down, matches[neighbour, 1] - right
-                if source_y < 0 or source_x < 0 or source_y >= height or source_x >= width:
-                    continue
-                if usable[source_y, source_x]:
-                    distance = _distance(picture, weights, traits, y, x, source_y, source_x, best)
-                    if distance < best:
-                        best, best_y, best_x = distance, source_y, source_x
+                distance = _distance(picture, weights, traits, usable, y, x, source_y, source_x, best)
+                if distance < best:
+                    best, best_y, best_x = distance, source_y, source_x
             step, draw = radius, 0
             while step >= 1:
                 source_y = best_y - step + int(_random(target, seed, draw) % np.uint32(2 * step + 1))
                 source_x = best_x - step + int(_random(target, seed, draw + 1) % np.uint32(2 * step + 1))
+                distance = _distance(picture, weights, traits, usable, y, x, source_y, source_x, best)
+                if distance < best:
+                    best, best_y, best_x = distance, source_y, source_x
                 step, draw = step // 2, draw + 2
-                if source_y < 0 or source_x < 0 or source_y >= height or source_x >= width:
-                    continue
-                if usable[source_y, source_x]:
-                    distance = _distance(picture, weights, traits, y, x, source_y, source_x, best)
-                    if distance < best:
-                        best, best_y, best_x = distance, source_y, source_x
             found[target, 0], found[target, 1], costs[target] = best_y, best_x, best
 
 
