@@ -18,6 +18,7 @@ from .augment import resize_photo
 from .closer import look_closer
 from .features import photo_for_head
 from .head import DepthHead, HeadOutput, head_config, normalised_focal
+from .piecewise_planar import even_out
 from .silhouettes import align_depth
 from .sky import far_enough, without_islands
 from .upsample import resize_map, upsample_depth
@@ -75,7 +76,7 @@ class CosmoramaEstimator:
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))
 
     def _predict(self, image: Tensor) -> tuple[HeadOutput, Float[Tensor, "h w 3"]]:
-        """The answer to the photo and to its parts, see ``closer``, and the photo at its size."""
+        """The answer to the photo and to its parts, see ``closer``, evened out, and the photo at its size."""
         answers = [self._answer(image, share, mirrored=mirrored) for share, mirrored in self.views]
         size = answers[0].log_depth.shape
         log_depth, log_scale, far_logit = (
@@ -85,7 +86,9 @@ class CosmoramaEstimator:
         log_depth = look_closer(log_depth, far_logit > 0, image, lambda part: self._answer(part).log_depth)
         size = log_depth.shape
         small = torch.stack([resize_map(channel, size, antialias=True) for channel in image.unbind(-1)], -1)
-        return HeadOutput(log_depth, resize_map(log_scale, size), resize_map(far_logit, size)), small
+        far_logit = resize_map(far_logit, size)
+        log_depth = even_out(log_depth, far_logit > 0, small)
+        return HeadOutput(log_depth, resize_map(log_scale, size), far_logit), small
 
     def _answer(self, image: Tensor, share: float = 1.0, *, mirrored: bool = False) -> HeadOutput:
         """The head's, to one picture at ``share`` of the tokens."""
