@@ -33,19 +33,17 @@ class EvalDepth:
         from ..depth import load_depth_estimator
         from ..depth.estimator import load_cosmorama_estimator
         from ..depth.evaluation import evaluate_folder
+        from ..progress import Reporter
 
         if self.weights is not None:
             estimator = load_cosmorama_estimator(self.device, weights=self.weights)
         else:
             estimator = load_depth_estimator(self.depth_model, self.device)
-        result = evaluate_folder(estimator, self.data, on_progress=_show)
+        with Reporter().stage("depth") as advance:
+            result = evaluate_folder(estimator, self.data, on_progress=advance)
         for name, title in (("median", "scaled to the true median"), ("metric", "as predicted")):
             values = "  ".join(f"{key} {value:.3f}" for key, value in result[name].items())
             print(f"{title:<26} {values}", file=sys.stderr)
         print(f"{result['frames']} frames, {result['seconds_per_frame']:.2f} s each", file=sys.stderr)
         if self.json:
             print(json.dumps(result))
-
-
-def _show(done: int, total: int) -> None:
-    print(f"\r{done}/{total} frames", end="\n" if done == total else "", file=sys.stderr, flush=True)

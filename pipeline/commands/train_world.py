@@ -42,6 +42,7 @@ class TrainWorld:
 
     def run(self) -> None:
         """Generate what is missing."""
+        from ..progress import Reporter
         from ..world.catalogue import find_furniture
         from ..world.generate import WorldSpec, generate_world
         from ..world.sheet import write_sheet
@@ -63,20 +64,15 @@ class TrainWorld:
             file=sys.stderr,
         )
         start = time.perf_counter()
+        with Reporter().stage("frames") as advance:
 
-        def show(done: int, total: int) -> None:
-            rate = done / max(time.perf_counter() - start, 1e-6)
-            left = (total - done) / max(rate, 1e-6)
-            print(
-                f"\r{done}/{total} frames, {rate:.1f}/s, {left:.0f} s left   ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            def show(done: int, total: int) -> None:
+                rate = done / max(time.perf_counter() - start, 1e-6)
+                advance(done, total, frames=done, per_second=rate, seconds_left=(total - done) / rate)
 
-        made = generate_world(spec, self.out, scenes=self.scenes, workers=self.workers, on_progress=show)
+            made = generate_world(spec, self.out, scenes=self.scenes, workers=self.workers, on_progress=show)
         seconds = time.perf_counter() - start
-        print(f"\n{made} frames in {seconds:.1f} s", file=sys.stderr)
+        print(f"{made} frames, {made / seconds:.1f} a second", file=sys.stderr)
         if self.sheet:
             write_sheet(self.out, self.sheet)
         if self.json:
