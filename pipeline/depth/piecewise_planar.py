@@ -47,9 +47,9 @@ def even_out(
     """
     solid = log_depth[~far] if bool((~far).any()) else log_depth
     middle = solid.median()
-    inverse = torch.exp(middle - log_depth).clamp(1e-3, 20.0)
+    inverse = torch.exp(middle - log_depth)
     evened = _minimise(inverse, photo, torch.where(far, SKY, 1.0))
-    return middle - torch.log(evened.clamp(1e-3, 20.0)).to(log_depth)
+    return middle - evened.clamp(inverse.min(), inverse.max()).log()
 
 
 def _minimise(

@@ -62,6 +62,14 @@ def test_what_sky_says_does_not_reach_the_ground() -> None:
     photo = torch.where(sky[..., None], torch.tensor([0.6, 0.7, 0.9]), GREEN)
     answers = [even_out(torch.where(sky, nonsense, _floor()), sky, photo)[32:] for nonsense in (0.0, 5.0)]
     torch.testing.assert_close(answers[0], answers[1], atol=0.02, rtol=0)
+    torch.testing.assert_close(answers[0], _floor()[32:], atol=0.02, rtol=0)
+
+
+def test_a_landscape_s_foreground_may_be_a_hundred_times_nearer_than_most_of_it() -> None:
+    near = _box()
+    truth = torch.where(near, 0.0, 4.6)
+    photo = torch.where(near[..., None], RED, GREEN)
+    torch.testing.assert_close(even_out(truth, NO_SKY, photo), truth, atol=0.02, rtol=0)
 
 
 def test_scale_does_not_matter_and_chance_has_no_say() -> None:
