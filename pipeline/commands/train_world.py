@@ -18,7 +18,7 @@ class TrainWorld:
     """Folder for the shards; run again to go on where it stopped."""
     scenes: int = 100
     """How many scenes there shall be in all."""
-    frames: int = 12
+    frames: int = 32
     """Frames per scene."""
     size: str = "256"
     """Frame size in pixels: N or WIDTHxHEIGHT."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,10 @@ VERTEX = np.dtype(
 )
 """Normals are stored as 127 (n + 1), albedo and light as square roots; albedo's fourth value is gloss, light's is emission."""
 
+TILED_FACES, TILED_SIZE, TILES = 2000, 20.0, 4
+"""What has more triangles and metres than this is cut into so many tiles along each side, so that those out of view can be
+skipped."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -35,7 +39,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Batch:
-    """One placement's share of the buffers."""
+    """One placement's share of the buffers, or a tile of a large surface's."""
 
     ranges: tuple[Range, ...]
     low: np.ndarray
@@ -81,14 +85,36 @@ def gather_buffers(scene: Scene, field: LightField) -> SceneBuffers:
     vertices["light"][:, :3] = np.round(np.sqrt(np.clip(light / light_scale, 0, 1)) * 255)
     _paint(vertices, models, light_scale)
     indices, batches, index_base = [], [], 0
-    for number, (placement, first) in enumerate(zip(placements, ends - counts)):
-        faces = placement.model.faces
-        indices.append(faces.reshape(-1).astype(np.uint32) + np.uint32(first))
+    for number, (placement, first, end) in enumerate(zip(placements, ends - counts, ends)):
         moving = placement.motion is not None
-        low, high = placement.world_bounds(0.5) if moving else placement.start_bounds
-        batches.append(Batch(_ranges(placement.model, index_base), low, high, number))
-        index_base += faces.size
+        bounds = placement.world_bounds(0.5) if moving else placement.start_bounds
+        tiles = (
+            [(placement.model, bounds)] if moving else _tiles(placement.model, positions[first:end], bounds)
+        )
+        for model, (low, high) in tiles:
+            indices.append(model.faces.reshape(-1).astype(np.uint32) + np.uint32(first))
+            batches.append(Batch(_ranges(model, index_base), low, high, number))
+            index_base += model.faces.size
     return SceneBuffers(vertices, np.concatenate(indices), tuple(batches), light_scale)
+
+
+def _tiles(
+    model: Model, positions: np.ndarray, bounds: tuple[np.ndarray, np.ndarray]
+) -> list[tuple[Model, tuple[np.ndarray, np.ndarray]]]:
+    """The model and its bounds; many triangles over a wide ground come as tiles of equally many, each with its own."""
+    if len(model.faces) < TILED_FACES or np.max(bounds[1] - bounds[0]) < TILED_SIZE:
+        return [(model, bounds)]
+    middles = positions[model.faces].mean(axis=1)
+    column, row = (
+        np.argsort(np.argsort(middles[:, axis], kind="stable")) * TILES // len(middles) for axis in (0, 1)
+    )
+    tiles = []
+    for number in range(TILES * TILES):
+        faces = model.faces[column * TILES + row == number]
+        if len(faces):
+            corners = positions[faces.reshape(-1)]
+            tiles.append((replace(model, faces=faces), (corners.min(axis=0), corners.max(axis=0))))
+    return tiles
 
 
 def _open_light(sky: np.ndarray, normals: np.ndarray) -> np.ndarray:

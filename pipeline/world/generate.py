@@ -41,7 +41,7 @@ class WorldSpec:
     """What a world is made of; the same spec gives the same frames."""
 
     seed: int = 0
-    frames: int = 12
+    frames: int = 32
     """Frames per scene."""
     width: int = 256
     height: int = 256
@@ -293,8 +293,9 @@ def _collect(pool: list, ticks) -> Iterator[int]:
 def _work(spec: WorldSpec, folder: Path, scenes: int, tasks, ticks, workers: int) -> None:
     """A worker process: shards from a queue until it says None."""
     try:
-        # Mesa's software rasteriser reads this when the context opens; vertices are worked on by one thread anyway
-        os.environ.setdefault("LP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+        # Mesa's software rasteriser reads this when the context opens; 0: no threads beside this one
+        share = (os.cpu_count() or 1) // workers
+        os.environ.setdefault("LP_NUM_THREADS", str(share if share > 1 else 0))
         renderer = Renderer()
         while (shard := tasks.get()) is not None:
             for count in write_shard(renderer, spec, folder, shard, scenes):

@@ -1,9 +1,7 @@
 """Catalogue models as compact arrays, parsed and thinned once and then kept in the cache.
 
 A model's triangles are limited by its size (`triangle_budget`) and by the size of the pictures (`detail`): software
-rasterisers are bound by vertices. Closed
-surfaces are thinned by quadric edge collapse (fast-simplification), foliage by keeping some of its leaves and
-making them larger. Window panes are left out, so that depth there is the depth of what is seen through them.
+rasterisers are bound by them. Window panes are left out, so that depth there is the depth of what is seen through them.
 """
 
 from __future__ import annotations
@@ -25,15 +23,14 @@ from safetensors.numpy import save_file
 
 from ..cache import cache_dir
 from .catalogue import CatalogueItem
-from .model import Material, Model, box_uvs, merge_models, srgb_to_linear
+from .model import Material, Model, merge_models, srgb_to_linear
 from .obj import ObjMesh, read_mtl, read_obj
+from .thinning import coarser, components, crease_normals, edge_limit, indexed, split_long_edges, thinned
 
 logger = logging.getLogger(__name__)
 
-VERSION = 6
+VERSION = 7
 TEXTURE_SIZE = 256
-LONGEST_EDGE = 0.45
-"""Metres; longer edges are split, because indirect light is kept at the vertices."""
 
 
 def model_folder() -> Path:
@@ -78,11 +75,13 @@ def load_model_texture(key: str) -> np.ndarray:
 
 def _model_file(item: CatalogueItem, detail: float) -> Path:
     """The parsed model's file; made now if it is not there."""
-    coarser = "" if detail == 1.0 else f"-{detail:g}"
-    path = model_folder() / (item.key.replace("/", "-") + f"{coarser}.safetensors")
+    suffix = "" if detail == 1.0 else f"-{detail:g}"
+    path = model_folder() / (item.key.replace("/", "-") + f"{suffix}.safetensors")
     if not path.exists():
-        model, textures = _build(item, detail)
-        _save(path, model, textures if detail == 1.0 else [])
+        if detail == 1.0:
+            _save(path, *_build(item))
+        else:
+            _save(path, coarser(load_model(item), detail, triangle_budget(item)), [])
     return path
 
 
@@ -109,7 +108,7 @@ def triangle_budget(item: CatalogueItem) -> int:
     return int(np.clip(1200 + 2600 * largest, 900, 7000))
 
 
-def _build(item: CatalogueItem, detail: float) -> tuple[Model, list[np.ndarray]]:
+def _build(item: CatalogueItem) -> tuple[Model, list[np.ndarray]]:
     """Read, place, thin and texture one model."""
     name = item.key.replace("/", "-")
     with zipfile.ZipFile(item.archive) as archive:
@@ -121,14 +120,14 @@ def _build(item: CatalogueItem, detail: float) -> tuple[Model, list[np.ndarray]]
     keep = keep if keep.any() else np.ones_like(keep)
     positions = _to_metres(mesh.positions, mesh.corners[:, :, 0], item)
     parts = []
-    limit = _edge_limit(positions[mesh.corners[keep][:, :, 0]])
-    budget = int(detail * triangle_budget(item))
+    limit = edge_limit(positions[mesh.corners[keep][:, :, 0]])
+    budget = triangle_budget(item)
     total = int(keep.sum())
     for index, material in enumerate(materials):
         chosen = keep & (mesh.face_material == index)
         if not chosen.any():
             continue
-        share = max(int(60 * detail), int(budget * chosen.sum() / total))
+        share = max(60, int(budget * chosen.sum() / total))
         parts.append(_part(mesh, positions, chosen, material or Material(), share, limit))
     return merge_models(parts), textures
 
@@ -225,7 +224,7 @@ def one_sided(mesh: ObjMesh) -> ObjMesh:
         return mesh
     kept = np.sort(first)
     doubled = (count > 1)[group.reshape(-1)][kept]
-    labels = _components(faces[kept], int(faces.max()) + 1)[faces[kept][:, 0]]
+    labels = components(faces[kept], int(faces.max()) + 1)[faces[kept][:, 0]]
     points = mesh.positions[mesh.corners[kept][:, :, 0]]
     sizes = np.maximum(np.bincount(labels), 1)
     middles = (
@@ -251,146 +250,14 @@ def _part(
     uvs = mesh.uvs[np.clip(uv_index, 0, None)] if len(mesh.uvs) else np.zeros((*uv_index.shape, 2))
     uvs = np.stack([uvs[..., 0], 1 - uvs[..., 1]], axis=-1)  # image rows run downwards
     if len(corners) > budget * 1.25:
-        points, uvs = _thinned(points, uvs, budget, material)
-        normals = _crease_normals(points)
+        points, uvs = thinned(points, uvs, budget, material)
+        normals = crease_normals(points)
     elif len(mesh.normals) and (normal_index >= 0).all():
         normals = mesh.normals[normal_index]
         normals = np.stack([normals[..., 0], -normals[..., 2], normals[..., 1]], axis=-1)
         wrong = (normals * flat[:, None]).sum(-1) < 0
         normals = np.where(wrong.all(axis=1)[:, None, None], -normals, normals)
     else:
-        normals = _crease_normals(points)
-    points, normals, uvs = _split_long_edges(points, normals, uvs, limit)
-    return _indexed(points, normals, uvs, material)
-
-
-def _thinned(
-    points: np.ndarray, uvs: np.ndarray, budget: int, material: Material
-) -> tuple[np.ndarray, np.ndarray]:
-    """About ``budget`` triangles instead of many: corner positions [T, 3, 3] and uvs [T, 3, 2]."""
-    import fast_simplification
-    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
-
-    vertices, inverse = np.unique(np.round(points.reshape(-1, 3), 5), axis=0, return_inverse=True)
-    faces = inverse.reshape(-1, 3).astype(np.int32)
-    labels = _components(faces, len(vertices))
-    component_count = int(labels.max()) + 1
-    if component_count > budget / 4:
-        return _fewer_pieces(points, uvs, labels[faces[:, 0]], component_count, budget)
-    thin, thin_faces = fast_simplification.simplify(vertices, faces, target_count=budget)[:2]  # pyright: ignore[reportArgumentType]
-    if material.texture is None:
-        return thin[thin_faces], np.zeros((len(thin_faces), 3, 2))
-    flat_uvs = uvs.reshape(-1, 2)
-    centres = points.mean(axis=1)
-    _, nearest_face = cKDTree(centres).query(thin[thin_faces].mean(axis=1))
-    _, nearest = cKDTree(points.reshape(-1, 3)).query(thin)
-    thin_uvs = flat_uvs[nearest][thin_faces]
-    stretched = np.ptp(thin_uvs, axis=1).max(axis=1) > 0.4
-    thin_uvs[stretched] = uvs[nearest_face[stretched]]
-    return thin[thin_faces], thin_uvs
-
-
-def _components(faces: np.ndarray, vertex_count: int) -> np.ndarray:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    rows = np.concatenate([faces[:, 0], faces[:, 1]])
-    cols = np.concatenate([faces[:, 1], faces[:, 2]])
-    graph = coo_matrix((np.ones(len(rows), np.int8), (rows, cols)), shape=(vertex_count, vertex_count))
-    return connected_components(graph, directed=False)[1]
-
-
-def _fewer_pieces(
-    points: np.ndarray, uvs: np.ndarray, piece: np.ndarray, count: int, budget: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keep a random share of the separate pieces (leaves), enlarged about their centres to cover as much."""
-    share = budget / len(points)
-    kept = np.random.default_rng(0).random(count) < share
-    sizes = np.bincount(piece, minlength=count)
-    kept |= sizes > 0.05 * len(points)
-    chosen = kept[piece]
-    points, uvs, piece = points[chosen], uvs[chosen], piece[chosen]
-    sums = np.zeros((count, 3))
-    np.add.at(sums, piece, points.mean(axis=1))
-    centres = (sums / np.maximum(np.bincount(piece, minlength=count), 1)[:, None])[piece][:, None]
-    grow = np.where(sizes[piece] > 0.05 * len(uvs), 1.0, min(share**-0.5, 3.0))[:, None, None]
-    return centres + (points - centres) * grow, uvs
-
-
-def _crease_normals(points: np.ndarray, crease_deg: float = 40.0) -> np.ndarray:
-    """Smooth corner normals [T, 3, 3] that keep edges sharper than the crease angle."""
-    cross = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
-    flat = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-12)
-    _, inverse = np.unique(np.round(points.reshape(-1, 3), 5), axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    sums = np.zeros((inverse.max() + 1, 3))
-    np.add.at(sums, inverse, np.repeat(cross, 3, axis=0))
-    smooth = sums[inverse].reshape(-1, 3, 3)
-    smooth /= np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-12)
-    close = (smooth * flat[:, None]).sum(-1) > np.cos(np.radians(crease_deg))
-    return np.where(close[..., None], smooth, flat[:, None])
-
-
-def _edge_limit(points: np.ndarray) -> float:
-    """Longest edge to leave whole: `LONGEST_EDGE`, or more where splitting would add over 40 % triangles."""
-    longest = np.linalg.norm(points - np.roll(points, -1, axis=1), axis=-1).max(axis=1)
-    allowed = max(300, int(1.4 * len(points)))
-    limit = LONGEST_EDGE
-    while np.maximum(1.0, (longest / limit) ** 1.5).sum() > allowed and limit < longest.max():
-        limit *= 1.25
-    return limit
-
-
-def _split_long_edges(
-    points: np.ndarray, normals: np.ndarray, uvs: np.ndarray, limit: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Halve every edge longer than ``limit``, up to 5 times.
-
-    Whether an edge is cut depends on its ends alone, so neighbours agree and no cracks open.
-    """
-    arrays = (points, normals, uvs)
-    for _ in range(5):
-        long = (
-            np.linalg.norm(arrays[0] - np.roll(arrays[0], -1, axis=1), axis=-1) > limit
-        )  # edge i joins i, i + 1
-        if not long.any():
-            break
-        count = long.sum(axis=1)
-        pieces: list[list[np.ndarray]] = [[array[count == 0]] for array in arrays]
-        for number in (1, 2, 3):
-            rows = np.flatnonzero(count == number)
-            # turn corners so that the cut edges come first (one: edge 0; two: edges 0 and 1)
-            first = long[rows].argmax(axis=1) if number == 1 else (long[rows].argmin(axis=1) + 1) % 3
-            order = (first[:, None] + np.arange(3)) % 3
-            for kept, array in zip(pieces, arrays):
-                a, b, c = np.moveaxis(array[rows[:, None], order], 1, 0)
-                ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
-                patterns = {
-                    1: [(a, ab, c), (ab, b, c)],
-                    2: [(ab, b, bc), (a, ab, bc), (a, bc, c)],
-                    3: [(a, ab, ca), (ab, b, bc), (bc, c, ca), (ab, bc, ca)],
-                }
-                kept.extend(np.stack(corners, axis=1) for corners in patterns[number])
-        arrays = tuple(np.concatenate(kept) for kept in pieces)
-    points, normals, uvs = arrays
-    return points, normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12), uvs
-
-
-def _indexed(points: np.ndarray, normals: np.ndarray, uvs: np.ndarray, material: Material) -> Model:
-    """Weld equal corners."""
-    positions = points.reshape(-1, 3).astype(np.float32)
-    normals = normals.reshape(-1, 3).astype(np.float32)
-    flat_uvs = uvs.reshape(-1, 2).astype(np.float32)
-    if material.texture is None:
-        flat_uvs = box_uvs(positions, normals)
-    rows = np.concatenate([np.round(positions, 5), np.round(normals, 2), np.round(flat_uvs, 4)], axis=1) + 0.0
-    packed = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))
-    _, first, inverse = np.unique(packed.reshape(-1), return_index=True, return_inverse=True)
-    return Model(
-        positions=positions[first],
-        normals=normals[first],
-        uvs=flat_uvs[first],
-        vertex_material=np.zeros(len(first), np.int16),
-        faces=inverse.reshape(-1, 3).astype(np.int32),
-        materials=(material,),
-    )
+        normals = crease_normals(points)
+    points, normals, uvs = split_long_edges(points, normals, uvs, limit)
+    return indexed(points, normals, uvs, material)

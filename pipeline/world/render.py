@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from ...reconstruct.errors import InputError
@@ -290,11 +291,7 @@ class Renderer:
         geometry = self._draw_geometry(targets, self._draws.visible(clip, view.world_from_cam), view.time)
         self._draw_occlusion(targets)
         rgb = self._shade(targets)
-        depth = geometry[..., 0].copy()
-        instances = geometry[..., 3].astype(np.uint16)
-        normals = unpack_octahedral(geometry[..., 1:3])
-        normals[depth <= 0] = 0
-        return Rendered(rgb, depth, normals, instances)
+        return Rendered(rgb, *_unpacked(geometry))
 
     def _target(self, width: int, height: int) -> dict:
         size = (width, height)
@@ -414,13 +411,27 @@ def _halved(image: np.ndarray) -> np.ndarray:
     return ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
 
 
-def unpack_octahedral(packed: np.ndarray) -> np.ndarray:
-    """Unit vectors [..., 3] of octahedral coordinates [..., 2] (Meyer et al. 2010)."""
-    x, y = packed[..., 0], packed[..., 1]
-    z = 1 - np.abs(x) - np.abs(y)
-    fold = np.maximum(-z, 0)
-    vectors = np.stack([x - np.copysign(fold, x), y - np.copysign(fold, y), z], axis=-1)
-    return vectors / np.maximum(np.sqrt(np.einsum("...i,...i", vectors, vectors)), 1e-9)[..., None]
+@numba.njit(cache=True)
+def _unpacked(geometry):
+    """Depth, unit normals and instances of (depth, octahedral normal, instance) [H, W, 4] (Meyer et al. 2010)."""
+    height, width = geometry.shape[:2]
+    depth = np.empty((height, width), np.float32)
+    normals = np.zeros((height, width, 3), np.float32)
+    instances = np.empty((height, width), np.uint16)
+    for row in range(height):
+        for column in range(width):
+            z, x, y, instance = geometry[row, column]
+            depth[row, column], instances[row, column] = z, np.uint16(instance)
+            if z > 0:
+                up = np.float32(1) - abs(x) - abs(y)
+                fold = max(-up, np.float32(0))
+                x -= np.copysign(fold, x)
+                y -= np.copysign(fold, y)
+                scale = np.float32(1) / max(np.sqrt(x * x + y * y + up * up), np.float32(1e-9))
+                normals[row, column, 0] = x * scale
+                normals[row, column, 1] = y * scale
+                normals[row, column, 2] = up * scale
+    return depth, normals, instances
 
 
 assert VERTEX.itemsize == 36

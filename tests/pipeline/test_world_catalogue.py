@@ -11,7 +11,7 @@ from cosmorama.pipeline.commands.train_world import parse_size
 from cosmorama.pipeline.world import catalogue
 from cosmorama.pipeline.world.captions import color_name, plural
 from cosmorama.pipeline.world.models import (
-    _split_long_edges,
+    split_long_edges,
     load_model,
     load_model_texture,
     one_sided,
@@ -152,7 +152,7 @@ def test_splitting_keeps_the_surface_and_opens_no_cracks():
     points = corners[[[0, 1, 2], [0, 2, 3]]]
     normals = np.zeros_like(points)
     normals[..., 2] = 1
-    split, _, uvs = _split_long_edges(points, normals, points[..., :2].copy(), 0.4)
+    split, _, uvs = split_long_edges(points, normals, points[..., :2].copy(), 0.4)
     cross = np.cross(split[:, 1] - split[:, 0], split[:, 2] - split[:, 0])
     assert (cross[:, 2] > 0).all()
     np.testing.assert_allclose(cross[:, 2].sum() / 2, 3.0)
