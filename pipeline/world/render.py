@@ -146,7 +146,7 @@ class Renderer:
     def _upload(self, image: np.ndarray):
         texture = self.ctx.texture((image.shape[1], image.shape[0]), 4, image.tobytes())
         texture.build_mipmaps()
-        texture.filter = (self.gl.LINEAR_MIPMAP_LINEAR, self.gl.LINEAR)
+        texture.filter = (self.gl.LINEAR_MIPMAP_NEAREST, self.gl.LINEAR)
         return texture
 
     def _texture(self, key: str | None):
