@@ -11,10 +11,10 @@ from cosmorama.pipeline.commands.train_world import parse_size
 from cosmorama.pipeline.world import catalogue
 from cosmorama.pipeline.world.captions import color_name, plural
 from cosmorama.pipeline.world.models import (
-    split_long_edges,
     load_model,
     load_model_texture,
     one_sided,
+    split_long_edges,
     triangle_count,
 )
 from cosmorama.pipeline.world.obj import read_mtl, read_obj
