@@ -59,14 +59,9 @@ class EvalViews:
 
     def run(self) -> None:
         """Evaluate."""
-        from ..diffusion.evaluation import (
-            FillingGenerator,
-            SmoothGenerator,
-            WarpGenerator,
-            evaluate_generator,
-        )
+        from ..diffusion.baselines import FillingGenerator, SmoothGenerator, TeleaGenerator, WarpGenerator
+        from ..diffusion.evaluation import evaluate_generator
         from ..diffusion.generator import SamplingConfig, load_view_generator
-        from ..generators.inpaint import InpaintGenerator
 
         config = SamplingConfig(steps=self.steps or SamplingConfig.steps, noise=self.noise)
         ours = load_view_generator(model=self.model, codec=self.codec, filling=self.filling, config=config)
@@ -74,7 +69,7 @@ class EvalViews:
         methods = {
             "ours": ours,
             "warp": WarpGenerator(),
-            "warp_inpaint": InpaintGenerator(plain=True),
+            "warp_inpaint": TeleaGenerator(),
             "warp_smooth": SmoothGenerator(),
             "filling": FillingGenerator(ours.filling),
         }

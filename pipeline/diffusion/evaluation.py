@@ -21,67 +21,13 @@ from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.rasterize import rasterize
 from ..depth.frames import INTRINSICS, frame_folder, read_frame
 from ..dinov2 import PATCH, dinov2_features
-from ..generators import COVERED, ViewGenerator, ViewRequest
-from ..generators.blend import blend_generated
+from ..generators import COVERED, ViewGenerator
 from ..grow import grow
 from ..pieces import show
-from .filling import Filling
-from .generator import filled_memory
 from .groups import PosedViews, resize_images
-from .memory import fill_memory
 
 DINO_LAYER = 6
 """Middle features see texture as well as things; the last layer mostly sees things."""
-
-
-class WarpGenerator:
-    """The weakest baseline: what the scene shows, black where it shows nothing."""
-
-    name = "warp (baseline: nothing is filled)"
-    licences: tuple[str, ...] = ()
-    group_size = 8
-    soft = False
-
-    def __call__(
-        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
-    ) -> Float[Tensor, "v h w 3"]:
-        """See ``ViewGenerator``."""
-        return request.memory.color
-
-
-class SmoothGenerator:
-    """A baseline that a denoiser starts from: holes continued smoothly from the background around them."""
-
-    name = "smooth (baseline: coarse averages of the background, nothing learned)"
-    licences: tuple[str, ...] = ()
-    group_size = 8
-    soft = True
-
-    def __call__(
-        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
-    ) -> Float[Tensor, "v h w 3"]:
-        """See ``ViewGenerator``."""
-        return fill_memory(request.memory)
-
-
-class FillingGenerator:
-    """Mixed guesses alone, see ``filling``: what the denoiser starts from; for comparison."""
-
-    name = "filling (mixed guesses, without the denoiser)"
-    licences: tuple[str, ...] = ()
-    group_size = 8
-    soft = True
-
-    def __init__(self, filling: Filling | None) -> None:
-        self.filling = filling
-
-    def __call__(
-        self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
-    ) -> Float[Tensor, "v h w 3"]:
-        """See ``ViewGenerator``."""
-        height, width = request.memory.color.shape[1:3]
-        filled = resize_images(filled_memory(request, self.filling), width, height)
-        return blend_generated(request.memory.color, request.memory.known, filled)
 
 
 @dataclass

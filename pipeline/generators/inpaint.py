@@ -8,7 +8,6 @@ into floors and took a hundred times longer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,42 +20,35 @@ from ...reconstruct.errors import InputError
 from ..blur import blur_by
 from . import ViewRequest
 
-RADIUS_PX, PLAIN_RADIUS_PX = 3.0, 5.0
-"""Telea's neighbourhood, at half the size and at the full one."""
+RADIUS_PX = 3.0
+"""Telea's neighbourhood, at half the size."""
 SOFTER = 0.35
 """Standard deviation of the blur of a hole's filling, in parts of the distance from what it is continued from."""
 
 
 class InpaintGenerator:
-    """Memory plus hole filling, view by view; no learned weights."""
+    """Memory plus hole filling, view by view; no learned weights.
+
+    What the photo knows to hide a hole lends it no colours, and the filling is softer the further in, where the routine
+    draws streaks and meets itself in rings.
+    """
 
     name = "inpaint (baseline: Telea hole filling by OpenCV, nothing learned)"
     licences: tuple[str, ...] = ()
     group_size = 1
     soft = True
 
-    def __init__(self, *, plain: bool = False) -> None:
-        """``plain``: the routine's answer alone, from all background around, as a baseline to be measured against.
-
-        Otherwise what the photo knows to hide a hole lends it no colours, and the filling is softer the further in,
-        where the routine draws streaks and meets itself in rings.
-        """
-        self.plain = plain
-
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None
     ) -> Float[Tensor, "v h w 3"]:
         """See ``ViewGenerator``."""
-        if self.plain:
-            request = replace(request, photo_depths=None)
         memory, views = request.memory, []
         for index, (color, known) in enumerate(zip(memory.color, memory.known, strict=True)):
             if not known.any():
                 raise InputError(
                     "a camera sees nothing of the scene; the inpainting baseline cannot invent a view"
                 )
-            source = request.background(index)
-            filling = fill_holes(color, source, PLAIN_RADIUS_PX) if self.plain else fill_softly(color, source)
+            filling = fill_softly(color, request.background(index))
             views.append(torch.where(known[..., None], color, filling))
             if on_progress:
                 on_progress(index + 1, len(memory.color))

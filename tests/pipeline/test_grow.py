@@ -2,6 +2,7 @@ import torch
 
 from cosmorama.pipeline.blur import blur, blur_by
 from cosmorama.pipeline.consensus import in_consensus, trust_in
+from cosmorama.pipeline.diffusion.baselines import TeleaGenerator
 from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.generators.blend import blend_generated
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_holes
@@ -234,6 +235,6 @@ def test_what_hides_a_wide_hole_lends_it_no_colour():
     request = ViewRequest(moved, memory, image[None], camera, 0, photo_depths=depth[None])
     hole = (memory.coverage[0] < 0.05) & (torch.arange(width) < 150)
     assert hole.sum() > 64 * 15
-    red, plain = (InpaintGenerator(plain=p)(request)[0][hole][:, 0].mean() for p in (False, True))
+    red, plain = (g(request)[0][hole][:, 0].mean() for g in (InpaintGenerator(), TeleaGenerator()))
     assert plain > 0.1
     assert red < 0.3 * plain

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from cosmorama.pipeline.diffusion import evaluation
+from cosmorama.pipeline.diffusion.baselines import WarpGenerator
 from cosmorama.pipeline.diffusion.batches import BatchConfig
 from cosmorama.pipeline.diffusion.conditions import CONDITION_NAMES
-from cosmorama.pipeline.diffusion.evaluation import Tally, WarpGenerator, evaluate_generator, patch_share
+from cosmorama.pipeline.diffusion.evaluation import Tally, evaluate_generator, patch_share
 from cosmorama.pipeline.diffusion.filling import fill, load_filling
 from cosmorama.pipeline.diffusion.generator import (
     DiffusionGenerator,
