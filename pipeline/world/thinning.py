@@ -45,9 +45,11 @@ def coarser(model: Model, detail: float, most: int) -> Model:
         parts.append((points, normals, uvs))
     limit = edge_limit(np.concatenate([points for points, _, _ in parts]))
     materials = [model.materials[number] for _, _, number in model.runs]
-    return merge_models(
-        [indexed(*split_long_edges(*part, limit), material) for part, material in zip(parts, materials)]
-    )
+    pieces = [
+        indexed(*split_long_edges(points, normals, uvs, limit), material)
+        for (points, normals, uvs), material in zip(parts, materials, strict=True)
+    ]
+    return merge_models(pieces)
 
 
 def thinned(
