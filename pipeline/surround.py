@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..reconstruct.cameras import Cameras, focal_px_from_fov, look_at, pinhole_intrinsics
+from ..reconstruct.cameras import Cameras, cat_cameras, focal_px_from_fov, look_at, pinhole_intrinsics
 from ..reconstruct.gaussians import Gaussians, cat_gaussians
 from ..reconstruct.lift_blocks import lift_blocks
 from ..reconstruct.mesh.grid import DepthPicture
@@ -28,6 +28,8 @@ MAX_STRETCH = 12.0
 """Of splats: depth is exact here, ground can be closed up to the horizon."""
 FACE_DEG = 91.0
 """Field of view of a face: a little over a right angle, so that no crack is left between two."""
+OUTLOOKS, OUTLOOK_DEG = 4, 130.0
+"""Windows at most that are looked out of, and the field of view there: people inside see much of it from the side."""
 
 
 class KnownPlace(Protocol):
@@ -54,6 +56,10 @@ class KnownPlace(Protocol):
         """Where eyes may be, far from each other, the photo's place first; n is ``most`` or fewer."""
         ...
 
+    def outlooks(self, most: int) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        """Places just outside windows, and the directions away from the house; n is ``most`` or fewer."""
+        ...
+
 
 def surround(
     gaussians: Gaussians,
@@ -63,7 +69,7 @@ def surround(
     size: int,
     on_view: Callable[[int, int, Gaussians], bool] | None = None,
 ) -> tuple[Gaussians, list[DepthPicture]]:
-    """Splats for what the scene does not show yet from any of some places, in all directions.
+    """Splats for what the scene does not show yet from any of some places, in all directions, and out of its windows.
 
     Args:
         gaussians: the scene so far.
@@ -76,6 +82,9 @@ def surround(
         The scene, and what each face added.
     """
     cameras = cube_faces(place.standpoints(STANDPOINTS), place.up, size)
+    windows, outwards = place.outlooks(OUTLOOKS)
+    if len(windows):
+        cameras = cat_cameras([cameras, square_cameras(windows, outwards, place.up, size, OUTLOOK_DEG)])
     pieces: list[DepthPicture] = []
     for index, camera in enumerate(cameras):
         pictures, depths = place.photograph(camera)
@@ -103,8 +112,21 @@ def cube_faces(positions: Float[Tensor, "n 3"], up: Float[Tensor, "3"], size: in
     forward = F.normalize(forward - (forward @ up) * up, dim=0)
     right = torch.linalg.cross(forward, up)
     ways = [(forward, up), (right, up), (-forward, up), (-right, up), (-up, forward), (up, forward)]
-    poses = torch.stack(
-        [look_at(positions, positions + way, up=above) for way, above in ways], dim=1
-    ).flatten(0, 1)
-    focal = float(focal_px_from_fov(FACE_DEG, size))
-    return Cameras(poses, pinhole_intrinsics(focal, size, size).expand(len(poses), 3, 3), size, size)
+    faces = [
+        square_cameras(positions, way.expand_as(positions), above, size, FACE_DEG) for way, above in ways
+    ]
+    order = torch.arange(len(ways) * len(positions)).reshape(len(ways), -1).T.reshape(-1)
+    return cat_cameras(faces)[order]
+
+
+def square_cameras(
+    positions: Float[Tensor, "n 3"],
+    forward: Float[Tensor, "n 3"],
+    up: Float[Tensor, "3"],
+    size: int,
+    fov_deg: float,
+) -> Cameras:
+    """Cameras of square pictures, ``size`` pixels and ``fov_deg`` degrees wide."""
+    focal = float(focal_px_from_fov(fov_deg, size))
+    intrinsics = pinhole_intrinsics(focal, size, size).expand(len(positions), 3, 3)
+    return Cameras(look_at(positions, positions + forward, up=up), intrinsics, size, size)

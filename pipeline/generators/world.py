@@ -102,6 +102,16 @@ class WorldGenerator:
         rotation, home = self.world_from_home[:3, :3], self.world_from_home[:3, 3]
         return torch.from_numpy((eyes - home) @ rotation).float()
 
+    def outlooks(self, most: int) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        """See ``KnownPlace``; beside the middle, where many windows have a bar."""
+        windows = self.scene.windows[:most]
+        places = np.array([np.add(w.centre, np.multiply(w.along, 0.4)) for w in windows]).reshape(-1, 3)
+        outwards = -np.array([w.inward for w in windows]).reshape(-1, 3)
+        rotation, home = self.world_from_home[:3, :3], self.world_from_home[:3, 3]
+        return torch.from_numpy((places - home) @ rotation).float(), torch.from_numpy(
+            outwards @ rotation
+        ).float()
+
     def depth_of(self, cameras: Cameras) -> Float[Tensor, "v h w"]:
         """See ``KnownPlace``."""
         return self.photograph(cameras)[1]

@@ -14,7 +14,7 @@ from cosmorama.pipeline.make import MakeOptions, make_scene
 from cosmorama.pipeline.presets import Preset
 from cosmorama.pipeline.progress import Reporter
 from cosmorama.pipeline.refine import input_view_psnr
-from cosmorama.pipeline.surround import cube_faces, surround
+from cosmorama.pipeline.surround import cube_faces, square_cameras, surround
 from cosmorama.pipeline.world import generate, roles, sentence, wishes
 from cosmorama.pipeline.world.render import Renderer
 from cosmorama.reconstruct.cameras import Cameras
@@ -139,6 +139,28 @@ def test_a_place_goes_on_where_no_view_looked(place):
     assert len(whole) - len(start) < sum(int(piece.mask.sum()) for piece in pieces)
     before, after = (input_view_psnr(splats, photo) for splats in (start, whole))
     assert after > before - 1.5  # what the photo shows is not hidden
+
+
+def test_what_lies_beyond_windows_is_there_for_those_who_look_out_from_the_side(place, monkeypatch):
+    photo, known = place.photo, place.place
+    windows, outwards = known.outlooks(1)
+    assert len(windows) == 1
+    assert torch.allclose(outwards.norm(dim=-1), torch.ones(1))
+    along = torch.linalg.cross(outwards, known.up.expand(1, 3))
+    eyes = torch.cat([windows - 1.0 * outwards + side * along for side in (-1.0, 1.0)])
+    cameras = square_cameras(eyes, windows + 0.3 * outwards - eyes, known.up, 64, 50.0)
+    depth = place.depth_estimator(photo.image, 1.0).depth_m
+    shown = DepthPicture(photo.image, depth, photo.camera, torch.ones_like(depth, dtype=torch.bool))
+    start = lift(photo.image, depth, photo.camera)
+    outside = known.depth_of(cameras) > 2.5
+    assert outside.float().mean() > 0.05
+    covered = []
+    for most in (0, 4):
+        monkeypatch.setattr("cosmorama.pipeline.surround.OUTLOOKS", most)
+        whole, _ = surround(start, known, shown, size=128)
+        covered.append((rasterize(whole, cameras).alpha[outside] > 0.9).float().mean())
+    assert covered[1] > 0.97
+    assert covered[0] < covered[1] - 0.05
 
 
 def test_faces_of_a_cube_see_every_direction_once():
