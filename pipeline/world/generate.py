@@ -33,7 +33,7 @@ from .voxels import voxelise
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
