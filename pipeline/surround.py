@@ -111,22 +111,26 @@ def cube_faces(positions: Float[Tensor, "n 3"], up: Float[Tensor, "3"], size: in
     forward = torch.tensor([0.0, 0.0, 1.0])
     forward = F.normalize(forward - (forward @ up) * up, dim=0)
     right = torch.linalg.cross(forward, up)
-    ways = [(forward, up), (right, up), (-forward, up), (-right, up), (-up, forward), (up, forward)]
-    faces = [
-        square_cameras(positions, way.expand_as(positions), above, size, FACE_DEG) for way, above in ways
-    ]
-    order = torch.arange(len(ways) * len(positions)).reshape(len(ways), -1).T.reshape(-1)
-    return cat_cameras(faces)[order]
+    ways = torch.stack([forward, right, -forward, -right, -up, up])
+    above = torch.stack([up, up, up, up, forward, forward])
+    count = len(positions)
+    return square_cameras(
+        positions.repeat_interleave(len(ways), 0),
+        ways.repeat(count, 1),
+        above.repeat(count, 1),
+        size,
+        FACE_DEG,
+    )
 
 
 def square_cameras(
     positions: Float[Tensor, "n 3"],
     forward: Float[Tensor, "n 3"],
-    up: Float[Tensor, "3"],
+    up: Float[Tensor, "*ups 3"],
     size: int,
     fov_deg: float,
 ) -> Cameras:
-    """Cameras of square pictures, ``size`` pixels and ``fov_deg`` degrees wide."""
+    """Cameras of square pictures, ``size`` pixels and ``fov_deg`` degrees wide; one up for all, or one for each."""
     focal = float(focal_px_from_fov(fov_deg, size))
     intrinsics = pinhole_intrinsics(focal, size, size).expand(len(positions), 3, 3)
     return Cameras(look_at(positions, positions + forward, up=up), intrinsics, size, size)

@@ -152,7 +152,7 @@ def focal_px_from_fov(fov_deg: float, length_px: int) -> float:
 def look_at(
     position: Float[Tensor, "*batch 3"],
     target: Float[Tensor, "*batch 3"],
-    up: Float[Tensor, "3"] | None = None,
+    up: Float[Tensor, "*#batch 3"] | None = None,
 ) -> Float[Tensor, "*batch 4 4"]:
     """``world_from_cam`` of a camera at ``position`` that looks at ``target``.
 

@@ -106,11 +106,10 @@ class WorldGenerator:
         """See ``KnownPlace``; beside the middle, where many windows have a bar."""
         windows = self.scene.windows[:most]
         places = np.array([np.add(w.centre, np.multiply(w.along, 0.4)) for w in windows]).reshape(-1, 3)
-        outwards = -np.array([w.inward for w in windows]).reshape(-1, 3)
+        inwards = np.array([w.inward for w in windows]).reshape(-1, 3)
         rotation, home = self.world_from_home[:3, :3], self.world_from_home[:3, 3]
-        return torch.from_numpy((places - home) @ rotation).float(), torch.from_numpy(
-            outwards @ rotation
-        ).float()
+        seen = [(places - home) @ rotation, -inwards @ rotation]
+        return torch.from_numpy(seen[0]).float(), torch.from_numpy(seen[1]).float()
 
     def depth_of(self, cameras: Cameras) -> Float[Tensor, "v h w"]:
         """See ``KnownPlace``."""
