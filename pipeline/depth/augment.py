@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,6 +34,8 @@ class Sample:
     """Canonical; 0 where unknown."""
     valid: Bool[Tensor, "h w"]
     far: Bool[Tensor, "h w"]
+    instances: Int[Tensor, "h w"]
+    """Which thing it shows, from 1; 0 where unknown."""
 
 
 def make_sample(
@@ -54,13 +56,16 @@ def make_sample(
     rows = _centres(y0, crop_h, grid[0] * OUTPUT_PER_TOKEN, height)
     columns = _centres(x0, crop_w, grid[1] * OUTPUT_PER_TOKEN, width)
     depth, far = frame.depth_m[rows][:, columns], frame.far[rows][:, columns]
+    known = frame.instances
+    instances = torch.zeros_like(far, dtype=torch.long) if known is None else known[rows][:, columns]
     if augment and _uniform(generator, 0, 1) < 0.5:
-        photo, depth, far = photo.flip(1), depth.flip(1), far.flip(1)
+        photo, depth, far, instances = (value.flip(1) for value in (photo, depth, far, instances))
     if augment:
         photo = degrade(photo, generator)
     valid = (depth > 0) & ~far
     canonical = depth / normalised_focal(frame.focal_px, round(crop_w), round(crop_h))
-    return Sample(photo, torch.where(valid, canonical.clamp_min(1e-3).log(), 0.0), valid, far)
+    log_depth = torch.where(valid, canonical.clamp_min(1e-3).log(), 0.0)
+    return Sample(photo, log_depth, valid, far, instances)
 
 
 def degrade(photo: Float[Tensor, "h w 3"], generator: torch.Generator) -> Float[Tensor, "h w 3"]:

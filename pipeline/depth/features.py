@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -31,6 +31,8 @@ from .head import OUTPUT_PER_TOKEN
 GRIDS = ((12, 16), (14, 19), (16, 21), (15, 15), (12, 21))
 """Token grids (rows, columns) that are trained on: 4:3 at three sizes, square, 16:9; turned for upright frames."""
 UNKNOWN, VALID, FAR = 0, 1, 2
+INSTANCES = 253
+"""So many things are told apart in the rest of a byte: a valid pixel of thing i is 2 + i."""
 FIELDS = ("features", "scale", "photo", "log_depth", "state")
 
 
@@ -50,6 +52,8 @@ class Batch:
     log_depth: Float[Tensor, "b h w"]
     valid: Bool[Tensor, "b h w"]
     far: Bool[Tensor, "b h w"]
+    instances: Int[Tensor, "b h w"]
+    """Which thing it shows, from 1; 0 where unknown, and where not valid."""
 
 
 def photo_for_head(photo: Float[Tensor, "*b h14 w14 3"]) -> Float[Tensor, "*b h w 3"]:
@@ -118,7 +122,8 @@ def encode_sample(sample: Sample, layers: tuple[int, ...]) -> dict[str, Tensor]:
     features = torch.cat(dinov2_features(sample.photo[None], layers=layers))
     scale = features.abs().amax(dim=(1, 2), keepdim=True).clamp_min(1e-6) / 127
     state = torch.full(sample.valid.shape, UNKNOWN, dtype=torch.uint8)
-    state[sample.valid], state[sample.far] = VALID, FAR
+    thing = torch.where(sample.instances > 0, FAR + 1 + (sample.instances - 1) % INSTANCES, VALID)
+    state[sample.valid], state[sample.far] = thing[sample.valid].byte(), FAR
     return {
         "features": (features / scale).round().to(torch.int8),
         "scale": scale[:, 0, 0].half(),
@@ -132,10 +137,11 @@ def decode_batch(rows: list[dict[str, Tensor]]) -> Batch:
     """The inverse of ``encode_sample`` on frames of one grid."""
     stacked = _stack(rows)
     features = stacked["features"].float() * stacked["scale"].float()[:, :, None, None]
-    state = stacked["state"]
+    state = stacked["state"].long()
+    valid, far = (state != UNKNOWN) & (state != FAR), state == FAR
     return Batch(
         list(features.unbind(1)), stacked["photo"].float() / 255,
-        stacked["log_depth"].float(), state == VALID, state == FAR,
+        stacked["log_depth"].float(), valid, far, (state - FAR).clamp_min(0),
     )  # fmt: skip
 
 

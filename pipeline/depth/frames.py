@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
@@ -38,6 +38,8 @@ class DepthFrame:
     """Known to be sky."""
     focal_px: float
     name: str = ""
+    instances: Int[Tensor, "h w"] | None = None
+    """Which thing each pixel shows, from 1; 0 where unknown. None where nobody knows."""
 
 
 def frame_folder(folder: Path | str) -> list[Path]:
@@ -121,7 +123,8 @@ class WorldFrames:
         if self._world.scenes[scene]["indoor"]:
             depth, far = torch.where(depth > INDOORS_M, 0.0, depth), torch.zeros_like(far)
         known = torch.where(far | (depth > FAR_DEPTH_M), 0.0, depth)
-        return DepthFrame(image, known, far, focal, f"{scene}-{frame}")
+        instances = torch.from_numpy(self._world.instances(scene, frame).astype(np.int64))
+        return DepthFrame(image, known, far, focal, f"{scene}-{frame}", instances)
 
 
 def open_frames(folder: Path | str) -> FrameFolder | WorldFrames:

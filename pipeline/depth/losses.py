@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,11 +44,14 @@ class LossWeights:
     for more than too near."""
     within: float = 0.0
     """What delta1 measures, made smooth: the share of pixels further than a quarter from the truth."""
+    whole: float = 0.0
+    """Of each thing, log-depth up to a constant: things do not lean back into what is behind them. A thing
+    counts as the square root of its area."""
     sky_depth: float = 0.1
     """How much nearer than ``SKY_LOG_DEPTH`` the sky is put: white walls are told from it by being near."""
 
 
-FINISHING = LossWeights(scale=0.8, relative=2.0, within=2.0)
+FINISHING = LossWeights(scale=0.8, relative=2.0, within=2.0, whole=3.0)
 """For a last run, from a trained head."""
 
 
@@ -58,6 +61,8 @@ def depth_loss(
     valid: Bool[Tensor, "b h w"],
     far: Bool[Tensor, "b h w"],
     weights: LossWeights = LossWeights(),
+    *,
+    instances: Int[Tensor, "b h w"] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum and its parts.
 
@@ -66,6 +71,8 @@ def depth_loss(
         log_depth: truth, canonical; anything finite where not valid.
         valid: where the truth is known and not far.
         far: where the truth is sky; pixels neither valid nor far count for nothing.
+        weights: of the parts.
+        instances: which thing is where, from 1; 0 and None where unknown.
     """
     residual = output.log_depth - log_depth
     count = valid.sum().clamp_min(1)
@@ -78,6 +85,7 @@ def depth_loss(
         "likelihood": ((residual.detach().abs() * (-log_scale).exp() + log_scale) * valid).sum() / count,
         "relative": (centred.clamp(max=LARGEST_ERROR).expm1().abs() * valid).sum() / count,
         "within": (((centred.abs() - WITHIN) / WITHIN_SOFTNESS).sigmoid() * valid).sum() / count,
+        "whole": instance_loss(residual, valid, instances),
         "far": _far_loss(output.far_logit, valid, far),
         "sky_depth": ((SKY_LOG_DEPTH - output.log_depth).clamp_min(0) * far).sum()
         / (valid | far).sum().clamp_min(1),
@@ -99,6 +107,21 @@ def gradient_loss(
             both = v.narrow(dim, 0, size) & v.narrow(dim, 1, size)
             total = total + (r.diff(dim=dim).abs() * both).sum() / both.sum().clamp_min(1)
     return total
+
+
+def instance_loss(
+    residual: Float[Tensor, "b h w"], valid: Bool[Tensor, "b h w"], instances: Int[Tensor, "b h w"] | None
+) -> Float[Tensor, ""]:
+    """Mean absolute deviation of the residual from its mean over each thing; 0 where no thing is known."""
+    known = valid if instances is None else valid & (instances > 0)
+    if instances is None or not known.any():
+        return residual.sum() * 0
+    first = torch.arange(len(instances), device=instances.device)[:, None, None] * (instances.max() + 1)
+    _, thing, area = torch.unique((first + instances)[known], return_inverse=True, return_counts=True)
+    values = residual[known]
+    mean = values.new_zeros(len(area)).index_add(0, thing, values) / area
+    deviation = values.new_zeros(len(area)).index_add(0, thing, (values - mean[thing]).abs()) / area
+    return (deviation * area.sqrt()).sum() / area.sqrt().sum()
 
 
 def _masked_median(values: Float[Tensor, "b h w"], valid: Bool[Tensor, "b h w"]) -> Float[Tensor, "b"]:

@@ -24,6 +24,7 @@ from .initialise import initialise_head
 from .losses import LossWeights, depth_loss
 
 CONFIG, WEIGHTS = "config.json", "head.safetensors"
+TRUTH = ("log_depth", "valid", "far", "instances")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def train_depth_head(
         batch = batch_to(batch, processes.device)
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))  # of the feature dropout
         return depth_loss(
-            model(batch.features, batch.photo), batch.log_depth, batch.valid, batch.far, config.loss
+            model(batch.features, batch.photo), batch.log_depth, batch.valid, batch.far, config.loss,
+            instances=batch.instances,
         )
 
     def keep(step: int, averaged: nn.Module) -> None:
@@ -148,7 +150,7 @@ def live_batches(
         photo = torch.stack([s.photo for s in samples]).to(device)
         with torch.no_grad():
             features = dinov2_features(photo, layers=layers)
-        truth = (torch.stack([getattr(s, name) for s in samples]) for name in ("log_depth", "valid", "far"))
+        truth = (torch.stack([getattr(s, name) for s in samples]) for name in TRUTH)
         return batch_to(Batch(features, photo_for_head(photo), *truth), device)
 
     return batch_at
@@ -162,7 +164,7 @@ def cached_batches(cache: FeatureCache, batch_size: int) -> Callable[[torch.Gene
 def batch_to(batch: Batch, device: torch.device) -> Batch:
     """The same batch on a device."""
     features = [f.to(device) for f in batch.features]
-    rest = (getattr(batch, name).to(device) for name in ("photo", "log_depth", "valid", "far"))
+    rest = (getattr(batch, name).to(device) for name in ("photo", *TRUTH))
     return Batch(features, *rest)
 
 

@@ -194,7 +194,7 @@ class WorldDataset:
             rgb=np.array(self._image(scene, frame, "jpg")),
             depth_m=self.depth(scene, frame),
             normals=normals,
-            instance=np.asarray(self._image(scene, frame, "id.png")).astype(np.uint16),
+            instance=self.instances(scene, frame),
             world_from_cam=np.array(entry["world_from_cam"]),
             intrinsics=np.array(entry["intrinsics"]),
             time=entry["time"],
@@ -209,6 +209,10 @@ class WorldDataset:
     def depth(self, scene: int, frame: int) -> np.ndarray:
         """Only the depth of a frame: float32 [H, W] metres, inf for the sky."""
         return decode_depth(np.asarray(self._image(scene, frame, "depth.png")).astype(np.uint16))
+
+    def instances(self, scene: int, frame: int) -> np.ndarray:
+        """Only the instance ids of a frame: uint16 [H, W]; 0 for the sky."""
+        return np.asarray(self._image(scene, frame, "id.png")).astype(np.uint16)
 
     def _image(self, scene: int, frame: int, suffix: str) -> Image.Image:
         path = self._shard_of[scene]

@@ -28,18 +28,20 @@ class TinyWorld:
         checker = ((np.floor(ground * rays[..., 0]) + np.floor(ground)) % 2)[..., None]
         colour[ground < 60] = (0.3 + 0.2 * checker * np.ones(3))[ground < 60]
         depth[ground < 60] = ground[ground < 60]
-        for _ in range(5):
+        instances = np.where(ground < 60, 1, 0)
+        for thing in range(5):
             low = np.array([rng.uniform(-3, 3), rng.uniform(-0.5, 1.0), rng.uniform(2, 10)])
             high = np.array([low[0] + rng.uniform(0.4, 2), 1.4, low[2] + rng.uniform(0.4, 2)])
             with np.errstate(divide="ignore", invalid="ignore"):
                 t = np.stack([low / rays, high / rays])
             enter, leave = t.min(0).max(-1), t.max(0).min(-1)
             hit = (enter < leave) & (enter > 0) & (enter < depth)
-            depth[hit], colour[hit] = enter[hit], rng.uniform(0, 1, 3)
+            depth[hit], colour[hit], instances[hit] = enter[hit], rng.uniform(0, 1, 3), 2 + thing
         far = torch.from_numpy(np.isinf(depth))
         known = np.where(np.isinf(depth), 0, depth).astype(np.float32)
         return DepthFrame(
-            torch.from_numpy(colour).float(), torch.from_numpy(known), far, float(focal), str(index)
+            torch.from_numpy(colour).float(), torch.from_numpy(known), far, float(focal), str(index),
+            torch.from_numpy(instances),
         )
 
 

@@ -17,7 +17,7 @@ from cosmorama.pipeline.depth.features import Batch, FeatureCache, cache_feature
 from cosmorama.pipeline.depth.frames import open_frames
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput, normalised_focal
 from cosmorama.pipeline.depth.initialise import initialise_head
-from cosmorama.pipeline.depth.losses import LARGEST_ERROR, depth_loss, gradient_loss
+from cosmorama.pipeline.depth.losses import LARGEST_ERROR, depth_loss, gradient_loss, instance_loss
 from cosmorama.pipeline.depth.metrics import depth_metrics
 from cosmorama.pipeline.depth.training import (
     DepthTraining,
@@ -110,6 +110,8 @@ def test_features_survive_the_cache() -> None:
     assert torch.equal(batch.valid[0], sample.valid)
     assert torch.equal(batch.far[0], sample.far)
     assert (batch.log_depth[0] - sample.log_depth).abs().max() < 0.003
+    assert sample.instances.max() > 0
+    assert torch.equal(batch.instances[0], sample.instances * sample.valid)
 
 
 def test_cache_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -149,6 +151,24 @@ def test_gradient_loss_against_loop() -> None:
             ]
             total += sum(pairs) / max(1, len(pairs))
     assert gradient_loss(r, v, scales=2).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_instance_loss_against_loop_and_of_leaning_things() -> None:
+    generator = torch.Generator().manual_seed(0)
+    residual = torch.randn(2, 8, 12, generator=generator)
+    valid = torch.rand(2, 8, 12, generator=generator) > 0.2
+    instances = torch.randint(4, (2, 8, 12), generator=generator)
+    parts = [residual[i][valid[i] & (instances[i] == k)] for i in range(2) for k in (1, 2, 3)]
+    roots = [math.sqrt(len(part)) for part in parts]
+    deviations = [float((part - part.mean()).abs().mean()) for part in parts]
+    expected = sum(r * d for r, d in zip(roots, deviations, strict=True)) / sum(roots)
+    assert instance_loss(residual, valid, instances).item() == pytest.approx(expected, rel=1e-5)
+    moved = 0.3 * instances.float()  # each thing by its own distance
+    assert instance_loss(moved, valid, instances).item() == pytest.approx(0, abs=1e-6)
+    leaning = torch.linspace(0, 1, 8)[:, None].expand(2, 8, 12)
+    assert instance_loss(leaning, valid, instances).item() > 0.2
+    for nothing in (None, torch.zeros_like(instances)):
+        assert instance_loss(residual, valid, nothing).item() == 0
 
 
 def test_loss_of_the_truth_and_of_a_shift() -> None:
@@ -268,7 +288,7 @@ def test_probes_of_linear_truth_are_exact() -> None:
         features += 2 * torch.randn(40, 1, 1, 1, generator=torch.Generator().manual_seed(2)) * common
         log_depth = (features @ weight).repeat_interleave(8, 1).repeat_interleave(8, 2)
         valid = torch.ones_like(log_depth, dtype=torch.bool)
-        return Batch([features] * 4, torch.zeros(40, 32, 40, 3), log_depth, valid, ~valid)
+        return Batch([features] * 4, torch.zeros(40, 32, 40, 3), log_depth, valid, ~valid, valid.long())
 
     head = DepthHead(HEAD).eval()
     initialise_head(head, [read])
