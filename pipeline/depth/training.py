@@ -84,7 +84,11 @@ def train_depth_head(
         batch = batch_to(batch, processes.device)
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))  # of the feature dropout
         return depth_loss(
-            model(batch.features, batch.photo), batch.log_depth, batch.valid, batch.far, config.loss,
+            model(batch.features, batch.photo),
+            batch.log_depth,
+            batch.valid,
+            batch.far,
+            config.loss,
             instances=batch.instances,
         )
 

@@ -40,7 +40,11 @@ class TinyWorld:
         far = torch.from_numpy(np.isinf(depth))
         known = np.where(np.isinf(depth), 0, depth).astype(np.float32)
         return DepthFrame(
-            torch.from_numpy(colour).float(), torch.from_numpy(known), far, float(focal), str(index),
+            torch.from_numpy(colour).float(),
+            torch.from_numpy(known),
+            far,
+            float(focal),
+            str(index),
             torch.from_numpy(instances),
         )
 
