@@ -3,12 +3,14 @@
 import importlib.util
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from cosmorama.pipeline.depth import features as features_module
 from cosmorama.pipeline.depth import training as training_module
@@ -17,7 +19,13 @@ from cosmorama.pipeline.depth.features import Batch, FeatureCache, cache_feature
 from cosmorama.pipeline.depth.frames import open_frames
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput, normalised_focal
 from cosmorama.pipeline.depth.initialise import initialise_head
-from cosmorama.pipeline.depth.losses import LARGEST_ERROR, depth_loss, gradient_loss, instance_loss
+from cosmorama.pipeline.depth.losses import (
+    LARGEST_ERROR,
+    LossWeights,
+    depth_loss,
+    gradient_loss,
+    instance_loss,
+)
 from cosmorama.pipeline.depth.metrics import depth_metrics
 from cosmorama.pipeline.depth.training import (
     DepthTraining,
@@ -251,6 +259,27 @@ def test_training_learns_and_resumes_with_the_same_curve(cache: FeatureCache, tm
     assert json.loads((tmp_path / "a" / "config.json").read_text())["batch_size"] == 4
 
 
+def test_training_hears_which_thing_is_where(cache: FeatureCache, tmp_path: Path) -> None:
+    """Of the same draws, those whose things are forgotten give the weights of a run without that part of the loss."""
+
+    def forgetful(generator: torch.Generator) -> Batch:
+        batch = cache.sample(4, generator)
+        return replace(batch, instances=torch.zeros_like(batch.instances))
+
+    def run(draw: Callable[[torch.Generator], Batch], whole: float) -> Tensor:
+        config = replace(_config(4), loss=LossWeights(whole=whole))
+        out = tmp_path / f"{draw.__name__}-{whole}"
+        head = train_depth_head(draw, cache.batches(8)[:1], config, out=out, processes=ALONE)
+        return torch.cat([p.detach().flatten() for p in head.parameters()])
+
+    def known(generator: torch.Generator) -> Batch:
+        return cache.sample(4, generator)
+
+    without = run(known, 0.0)
+    assert torch.equal(run(forgetful, 8.0), without)
+    assert not torch.equal(run(known, 8.0), without)
+
+
 def test_live_batches_have_the_cache_form() -> None:
     device = torch.device("cpu")
     batch_at = live_batches(depth_world.TinyWorld(3), batch_size=2, layers=(3, 6, 9, 12), device=device)
@@ -324,9 +353,8 @@ def test_scale_in_use_lies_between_what_was_trained_and_the_steady_probe(cache: 
 def test_what_a_window_shows_is_not_learnt_indoors(tmp_path: Path) -> None:
     depth = np.full((8, 8), 3.0, np.float32)
     depth[:2], depth[2:4] = np.inf, 25.0
-    picture = Rendered(
-        np.zeros((8, 8, 3), np.uint8), depth, np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), int)
-    )
+    things = np.arange(64).reshape(8, 8) // 16
+    picture = Rendered(np.zeros((8, 8, 3), np.uint8), depth, np.zeros((8, 8, 3), np.float32), things)
     writer = ShardWriter(tmp_path / "shard-00000.zip")
     for number, indoor in enumerate((True, False)):
         entry = {"intrinsics": [[8.0, 0, 4], [0, 8.0, 4], [0, 0, 1]]}
@@ -336,5 +364,8 @@ def test_what_a_window_shows_is_not_learnt_indoors(tmp_path: Path) -> None:
     assert not inside.far.any()
     assert (inside.depth_m[:4] == 0).all()
     assert outside.far[:2].all()
+    for frame in (inside, outside):
+        assert frame.instances is not None
+        assert frame.instances.tolist() == things.tolist()
     assert torch.allclose(outside.depth_m[2:4], torch.tensor(25.0), rtol=1e-3)
     assert torch.allclose(inside.depth_m[4:], torch.tensor(3.0), rtol=1e-3)
