@@ -21,6 +21,8 @@ SKY_LOG_DEPTH = math.log(40.0)
 """Canonical; the least that sky may get."""
 WITHIN, WITHIN_SOFTNESS = math.log(1.25), 0.06
 """Where delta1 draws its line, and how far around it an error still counts as partly on the other side."""
+AROUND = 0.03
+"""Share of the pixels on either side of a median whose mean stands for it: a single one has a rough gradient."""
 LARGEST_ERROR = 1.2
 """Of log-depth; what is further off counts no more in the relative error, or a few pixels would rule it."""
 
@@ -40,8 +42,8 @@ class LossWeights:
     far: float = 0.2
     """Sky against not sky."""
     relative: float = 0.0
-    """What AbsRel measures once the median is right: the error as a share of the true depth, which counts too far
-    for more than too near."""
+    """What AbsRel measures once the medians are the same: the error as a share of the true depth, which counts too
+    far for more than too near."""
     within: float = 0.0
     """What delta1 measures, made smooth: the share of pixels further than a quarter from the truth."""
     whole: float = 0.0
@@ -77,14 +79,15 @@ def depth_loss(
     residual = output.log_depth - log_depth
     count = valid.sum().clamp_min(1)
     centred = residual - _masked_median(residual.detach(), valid)[:, None, None]
+    scaled = residual - medians_apart(output.log_depth, log_depth, valid)[:, None, None]
     log_scale = output.log_scale
     parts = {
         "shape": (centred.abs() * valid).sum() / count,
         "scale": (residual.abs() * valid).sum() / count,
         "gradient": gradient_loss(residual, valid),
         "likelihood": ((residual.detach().abs() * (-log_scale).exp() + log_scale) * valid).sum() / count,
-        "relative": (centred.clamp(max=LARGEST_ERROR).expm1().abs() * valid).sum() / count,
-        "within": (((centred.abs() - WITHIN) / WITHIN_SOFTNESS).sigmoid() * valid).sum() / count,
+        "relative": (scaled.clamp(max=LARGEST_ERROR).expm1().abs() * valid).sum() / count,
+        "within": (((scaled.abs() - WITHIN) / WITHIN_SOFTNESS).sigmoid() * valid).sum() / count,
         "whole": instance_loss(residual, valid, instances),
         "far": _far_loss(output.far_logit, valid, far),
         "sky_depth": ((SKY_LOG_DEPTH - output.log_depth).clamp_min(0) * far).sum()
@@ -92,6 +95,25 @@ def depth_loss(
     }
     total = sum((getattr(weights, name) * value for name, value in parts.items()), residual.new_zeros(()))
     return total, parts
+
+
+def medians_apart(
+    predicted: Float[Tensor, "b h w"], true: Float[Tensor, "b h w"], valid: Bool[Tensor, "b h w"]
+) -> Float[Tensor, "b"]:
+    """Median of the prediction above that of the truth, where valid; 0 where nothing is.
+
+    What median scaling takes away. It is not the median of the differences, and unlike that it moves what the median
+    falls on; its gradient goes to the pixels around it.
+    """
+    apart = []
+    for p, t, v in zip(predicted, true, valid, strict=True):
+        p, t = p[v], t[v]
+        if not len(p):
+            apart.append(predicted.new_zeros(()))
+            continue
+        middle = p.detach().argsort()[int((0.5 - AROUND) * len(p)) : int((0.5 + AROUND) * len(p)) + 1]
+        apart.append(p[middle].mean() - t.median())
+    return torch.stack(apart)
 
 
 def gradient_loss(

@@ -15,10 +15,12 @@ SMALLEST = 0.005
 """Of the picture. A gap between leaves may be painted at the leaves' depth; a tower's bright side left in the sky is
 torn out of the tower."""
 
-NEAREST = math.log(8.0)
+NEAREST = math.log(3.0)
 """Canonical log-depth; what looks like sky but is nearer is a bright wall or a window."""
-NEAREST_MIDDLE = math.log(12.0)
-"""The same for the median of a whole piece: a white door at the back of a room is just far enough in places."""
+NEAREST_MIDDLE = math.log(4.0)
+"""The same for the median of a whole piece: a white backdrop is just far enough in places."""
+SMALL, NEAREST_SMALL = 0.02, math.log(12.0)
+"""Pieces below this share of the picture have to be farther away: they are part of a wall more often."""
 
 
 def far_enough(looks_far: Bool[Tensor, "h w"], log_depth: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
@@ -33,7 +35,10 @@ def far_enough(looks_far: Bool[Tensor, "h w"], log_depth: Float[Tensor, "h w"]) 
     if count == 0:
         return far
     middles = torch.from_numpy(median(log_depth.numpy(force=True), labelled, range(count + 1)))
-    return far & (middles > NEAREST_MIDDLE)[torch.from_numpy(labelled).long()].to(far.device)
+    pieces = torch.from_numpy(labelled).long()
+    small = pieces.flatten().bincount() < SMALL * pieces.numel()
+    enough = middles > torch.where(small, NEAREST_SMALL, NEAREST_MIDDLE)
+    return far & enough[pieces].to(far.device)
 
 
 def without_islands(

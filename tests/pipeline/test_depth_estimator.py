@@ -91,11 +91,22 @@ def test_a_piece_of_sky_is_judged_as_a_whole() -> None:
     looks_far = torch.zeros(20, 30, dtype=torch.bool)
     looks_far[:8, :10] = looks_far[:8, 15:] = True
     log_depth = torch.full((20, 30), 1.0)
-    log_depth[:8, :10], log_depth[:8, 15:] = 2.3, 4.0  # a door in a hall, and sky that comes down to roofs
-    log_depth[0, 0], log_depth[7, 15:] = 3.0, 2.2
+    log_depth[:8, :10], log_depth[:8, 15:] = 1.3, 4.0  # a backdrop, and sky that comes down to roofs
+    log_depth[0, 0], log_depth[7, 15:] = 3.0, 1.2
     far = far_enough(looks_far, log_depth)
     assert not far[:, :12].any()
     assert torch.equal(far[:, 12:], looks_far[:, 12:])
+
+
+def test_a_small_piece_of_sky_has_to_be_farther_away() -> None:
+    looks_far = torch.zeros(20, 30, dtype=torch.bool)
+    looks_far[:4, :20] = looks_far[10:13, :3] = looks_far[10:13, 10:13] = True
+    log_depth = torch.full((20, 30), 2.0)
+    log_depth[10:13, 10:13] = 3.0
+    far = far_enough(looks_far, log_depth)
+    assert far[:4, :20].all()
+    assert not far[10:13, :3].any()
+    assert far[10:13, 10:13].all()
 
 
 def test_depth_steps_are_where_the_photo_has_them(ours: CosmoramaEstimator, monkeypatch) -> None:

@@ -203,7 +203,19 @@ def test_relative_and_within_are_what_is_measured() -> None:
     measured = depth_metrics((truth + error).exp()[0], truth.exp()[0], valid[0], median_scaling=True)
     assert parts["relative"].item() == pytest.approx(measured.absrel, abs=1e-4)
     assert parts["within"].item() == pytest.approx(1 - measured.delta1, abs=0.04)
-    far_off = torch.zeros(1, 10, 10)
+    generator = torch.Generator().manual_seed(0)  # now one whose median of differences is another
+    truth = torch.rand(1, 40, 50, generator=generator)
+    error = 0.5 * ((truth > 0.3) & (truth < 0.6)).float()
+    valid = torch.rand(1, 40, 50, generator=generator) > 0.2
+    zeros = torch.zeros_like(truth)
+    _, parts = depth_loss(HeadOutput(truth + error, zeros, zeros), truth, valid, ~valid)
+    measured = depth_metrics((truth + error).exp()[0], truth.exp()[0], valid[0], median_scaling=True)
+    median_of_differences = (error[valid] - error[valid].median()).expm1().abs().mean().item()
+    assert parts["relative"].item() == pytest.approx(measured.absrel, abs=0.01)
+    assert abs(median_of_differences - measured.absrel) > 0.03
+    assert parts["within"].item() == pytest.approx(1 - measured.delta1, abs=0.05)
+    truth, valid = torch.ones(1, 10, 10), torch.ones(1, 10, 10, dtype=torch.bool)
+    zeros, far_off = torch.zeros(1, 10, 10), torch.zeros(1, 10, 10)
     far_off[0, 0] = 5.0
     _, parts = depth_loss(HeadOutput(truth + far_off, zeros, zeros), truth, valid, ~valid)
     assert parts["relative"].item() == pytest.approx(0.1 * math.expm1(LARGEST_ERROR), rel=1e-4)
