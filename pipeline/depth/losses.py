@@ -53,7 +53,7 @@ class LossWeights:
     """How much nearer than ``SKY_LOG_DEPTH`` the sky is put: white walls are told from it by being near."""
 
 
-FINISHING = LossWeights(scale=0.8, relative=2.0, within=2.0, whole=3.0)
+FINISHING = LossWeights(scale=0.8, far=0.4, relative=2.0, within=2.0, whole=8.0)
 """For a last run, from a trained head."""
 
 
