@@ -25,6 +25,7 @@ from cosmorama.pipeline.depth.losses import (
     depth_loss,
     gradient_loss,
     instance_loss,
+    medians_apart,
 )
 from cosmorama.pipeline.depth.metrics import depth_metrics
 from cosmorama.pipeline.depth.training import (
@@ -219,6 +220,21 @@ def test_relative_and_within_are_what_is_measured() -> None:
     far_off[0, 0] = 5.0
     _, parts = depth_loss(HeadOutput(truth + far_off, zeros, zeros), truth, valid, ~valid)
     assert parts["relative"].item() == pytest.approx(0.1 * math.expm1(LARGEST_ERROR), rel=1e-4)
+
+
+def test_the_median_pulls_on_the_pixels_around_it() -> None:
+    predicted = torch.arange(100.0).reshape(1, 10, 10).repeat(2, 1, 1).requires_grad_()
+    valid = torch.stack([torch.ones(10, 10, dtype=torch.bool), torch.zeros(10, 10, dtype=torch.bool)])
+    apart = medians_apart(predicted, torch.full((2, 10, 10), 40.0), valid)
+    assert apart[0].item() == pytest.approx(10, abs=1)
+    assert apart[1].item() == 0
+    apart.sum().backward()
+    assert predicted.grad is not None
+    pulled = predicted.grad.flatten(1)
+    assert (pulled[0, 47:53] > 0.1).all()
+    assert (pulled[0, :46] == 0).all()
+    assert (pulled[0, 55:] == 0).all()
+    assert (pulled[1] == 0).all()
 
 
 def test_confidence_does_not_pull_on_depth() -> None:
