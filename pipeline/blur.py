@@ -11,7 +11,7 @@ from torch import Tensor
 def blur(maps: Float[Tensor, "v c h w"], sigma: float) -> Float[Tensor, "v c h w"]:
     """Gaussian blur; outside the picture its rim goes on."""
     radius = max(1, round(3 * sigma))
-    x = torch.arange(-radius, radius + 1, dtype=maps.dtype)
+    x = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
     kernel = torch.exp(-x.square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).expand(maps.shape[1], 1, -1)
     channels = maps.shape[1]

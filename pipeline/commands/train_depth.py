@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -39,7 +39,9 @@ class TrainDepth:
     validation_share: float = 0.05
     """The last part of the frames, never trained on."""
     initial: Path | None = None
-    """A head.safetensors to start from."""
+    """A head.safetensors to start from; its shape is taken too."""
+    dilations: tuple[int, ...] | None = None
+    """Of further residual blocks, which see wider; those that --initial lacks begin as the identity."""
     finish: bool = False
     """For a last, short run from a trained head: the loss also counts what `eval depth` measures."""
     stop_after: int | None = None
@@ -61,8 +63,8 @@ class TrainDepth:
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        config = self._config()
-        initial = load_weights(self.initial)[1] if self.initial else None
+        stored, initial = load_weights(self.initial) if self.initial else (None, None)
+        config = self._config(stored)
         with join_processes(self.device or ("cuda" if self.preset == "gpu" else "cpu")) as processes:
             if self.preset == "gpu" and not is_feature_cache(self.data):
                 source = live_source(
@@ -79,7 +81,8 @@ class TrainDepth:
                 on_progress=_print if processes.is_main else None,
             )  # fmt: skip
 
-    def _config(self) -> DepthTraining:
+    def _config(self, initial: dict[str, Any] | None) -> DepthTraining:
+        from ..depth.head import head_config
         from ..depth.losses import FINISHING
         from ..depth.training import PRESETS
 
@@ -92,7 +95,10 @@ class TrainDepth:
             seed=self.seed,
         )
         loss = FINISHING if self.finish else base.loss
-        return replace(base, loop=loop, loss=loss, batch_size=self.batch_size or base.batch_size)
+        head = base.head if initial is None else head_config(initial["head"])
+        if self.dilations is not None:
+            head = replace(head, dilations=self.dilations)
+        return replace(base, head=head, loop=loop, loss=loss, batch_size=self.batch_size or base.batch_size)
 
 
 def _print(done: int, total: int, **scalars: object) -> None:

@@ -36,6 +36,8 @@ class HeadConfig:
     """Of the photo's own branch at 2, 4 and 8 pixels per token."""
     blocks: int = 2
     """Residual blocks at the coarsest size."""
+    dilations: tuple[int, ...] = ()
+    """Of further residual blocks there, which see wider: what a wall is depends on the whole room."""
     feature_dropout: float = 0.2
     """Share of feature channels dropped per image in training."""
     steady_share: float = 0.5
@@ -61,10 +63,10 @@ class HeadOutput(NamedTuple):
 class ResidualBlock(nn.Module):
     """Two convolutions, pre-activated; starts as the identity."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.second = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
         for parameter in self.second.parameters():
             nn.init.zeros_(parameter)
 
@@ -102,7 +104,8 @@ class DepthHead(nn.Module):
         nn.init.constant_(self.scale_probe.bias, LOG_DEPTH_INIT)
         nn.init.constant_(self.steady.bias, LOG_DEPTH_INIT)
         self.project = nn.ModuleList(nn.Conv2d(feature_channels, c[level], 1) for level in entry)
-        self.coarse = nn.Sequential(*(ResidualBlock(c[0]) for _ in range(config.blocks)))
+        dilations = (1,) * config.blocks + config.dilations
+        self.coarse = nn.Sequential(*(ResidualBlock(c[0], dilation) for dilation in dilations))
         self.narrow = nn.ModuleList(nn.Conv2d(c[i], c[i + 1], 1) for i in range(3))
         i2, i4, i8 = config.image_channels
         self.image8 = nn.Sequential(

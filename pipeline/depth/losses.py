@@ -105,15 +105,16 @@ def medians_apart(
     What median scaling takes away. It is not the median of the differences, and unlike that it moves what the median
     falls on; its gradient goes to the pixels around it.
     """
-    apart = []
-    for p, t, v in zip(predicted, true, valid, strict=True):
-        p, t = p[v], t[v]
-        if not len(p):
-            apart.append(predicted.new_zeros(()))
-            continue
-        middle = p.detach().argsort()[int((0.5 - AROUND) * len(p)) : int((0.5 + AROUND) * len(p)) + 1]
-        apart.append(p[middle].mean() - t.median())
-    return torch.stack(apart)
+    p, t = (
+        torch.where(valid, values, torch.inf).flatten(1).sort(dim=1).values for values in (predicted, true)
+    )
+    count = valid.flatten(1).sum(1, keepdim=True)
+    rank = torch.arange(p.shape[1], device=p.device)
+    around = (rank >= ((0.5 - AROUND) * count).long()) & (rank <= ((0.5 + AROUND) * count).long())
+    around &= rank < count
+    middle = torch.where(around, p, 0.0).sum(1) / around.sum(1).clamp_min(1)
+    median = t.gather(1, (count - 1).clamp_min(0) // 2)[:, 0]
+    return torch.where(count[:, 0] > 0, middle - median, 0.0)
 
 
 def gradient_loss(

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...reconstruct.errors import InputError
 from ...reconstruct.files.atomic import atomic_write
 from ..dinov2 import dinov2_features
 from ..training.checkpoints import save_weights
@@ -70,7 +71,7 @@ def train_depth_head(
     head = DepthHead(config.head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fresh = not (out / CHECKPOINT).exists()
     if initial is not None:
-        head.load_state_dict(initial)
+        go_on_from(head, initial)
     elif fresh and probe_batches:
         initialise_head(head, probe_batches)
     out.mkdir(parents=True, exist_ok=True)
@@ -104,6 +105,21 @@ def train_depth_head(
     )  # fmt: skip
     assert isinstance(ema.model, DepthHead)
     return ema.model
+
+
+def go_on_from(head: DepthHead, weights: dict[str, Tensor]) -> None:
+    """Take the weights of a trained head; residual blocks that it lacks stay the identity that they begin as.
+
+    Raises:
+        InputError: they are of another shape.
+    """
+    try:
+        missing, unknown = head.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise InputError(f"the weights are of another head: {str(error).splitlines()[-1].strip()}") from error
+    wrong = [*unknown, *(name for name in missing if not name.startswith("coarse."))]
+    if wrong:
+        raise InputError(f"the weights are of another head: {wrong[0]} is only in one of them")
 
 
 @torch.inference_mode()

@@ -52,6 +52,17 @@ def test_any_size(ours: CosmoramaEstimator, height: int, width: int) -> None:
     assert (depth.confidence <= 1).all()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_says_the_same(ours: CosmoramaEstimator) -> None:
+    image = torch.rand(97, 131, 3)
+    here = ours(image, 100.0)
+    ours.head.cuda()
+    there = ours(image, 100.0)
+    assert there.depth_m.device == image.device
+    assert ((there.depth_m / here.depth_m).log().abs() < 0.02).float().mean() > 0.99
+    assert (there.far == here.far).float().mean() > 0.99
+
+
 def test_twice_the_focal_length_is_twice_the_depth(ours: CosmoramaEstimator) -> None:
     image = torch.rand(60, 80, 3)
     one, two = ours(image, 70.0), ours(image, 140.0)

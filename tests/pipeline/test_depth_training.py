@@ -31,6 +31,7 @@ from cosmorama.pipeline.depth.metrics import depth_metrics
 from cosmorama.pipeline.depth.training import (
     DepthTraining,
     cached_batches,
+    go_on_from,
     live_batches,
     train_depth_head,
     validate,
@@ -258,6 +259,36 @@ def test_head_starts_from_a_constant_and_has_the_stated_size() -> None:
     output = head(depth_world.fake_features(photo), torch.rand(1, 32, 40, 3))
     assert output.log_depth.shape == (1, 32, 40)
     assert output.log_depth.std() < 0.2
+
+
+def test_a_wider_head_begins_as_the_one_it_goes_on_from() -> None:
+    torch.manual_seed(0)
+    narrow = DepthHead(HEAD).eval()
+    for parameter in narrow.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    wide = DepthHead(replace(HEAD, dilations=(3,))).eval()
+    go_on_from(wide, narrow.state_dict())
+    features = [torch.randn(1, 9, 9, 384) for _ in HEAD.layers]
+    photo = torch.rand(1, 72, 72, 3)
+    for one, other in zip(narrow(features, photo), wide(features, photo), strict=True):
+        assert torch.equal(one, other)
+    torch.nn.init.normal_(wide.coarse[-1].second.weight, std=0.1)
+
+    def reach(head: DepthHead) -> int:
+        """Tokens to the right of a changed one whose coarse features change."""
+        x = torch.randn(1, HEAD.channels[0], 9, 21)
+        other = x.clone()
+        other[..., 4, 0] += 1
+        return int((head.coarse(x) != head.coarse(other)).any(1)[0].any(0).nonzero().max())
+
+    assert (reach(narrow), reach(wide)) == (2, 8)
+
+
+def test_weights_of_another_head_are_refused() -> None:
+    with pytest.raises(InputError, match="another head"):
+        go_on_from(DepthHead(HEAD), DepthHead(replace(HEAD, channels=(8, 16, 8, 8))).state_dict())
+    with pytest.raises(InputError, match="coarse"):
+        go_on_from(DepthHead(HEAD), DepthHead(replace(HEAD, blocks=2)).state_dict())
 
 
 def test_training_learns_and_resumes_with_the_same_curve(cache: FeatureCache, tmp_path: Path) -> None:
