@@ -44,8 +44,7 @@ def lift(
         sigma_px: standard deviation of a splat in pixels; wider ones are softer, and closed when seen from near.
         max_stretch: length of a disc seen at a grazing angle, relative to its width, at most.
     """
-    h, w = depth.shape
-    mask = torch.ones(h, w, dtype=torch.bool) if mask is None else mask
+    mask = torch.ones_like(depth, dtype=torch.bool) if mask is None else mask
     points = camera.unproject(depth[None])[0]
     toward_camera = F.normalize(camera.positions[0] - points, dim=-1)
     normals = surface_normals(points, toward_camera, depth_edges(depth))
@@ -58,7 +57,7 @@ def lift(
     rotation = torch.stack([tilt, across, normals], dim=-1)
     ones = torch.ones_like(stretch)
     scales = sigma_px * footprint * torch.cat([stretch, ones, THICKNESS * ones], dim=-1)
-    logits = torch.logit(torch.full((len(points),), opacity))
+    logits = torch.logit(points.new_full((len(points),), opacity))
     return Gaussians(
         points, wxyz_from_rotation(rotation), scales.log(), logits, sh_from_rgb(image[mask])[:, None]
     )

@@ -169,7 +169,7 @@ def continued_depth(holes: Bool[Tensor, "h w"], camera: Cameras, planes: PhotoPl
     way = (surface.points - origin).norm(dim=-1)
     logits = torch.where(hits.valid, -hits.distance / (hits.nearness * way * WIDTH), -torch.inf)
     met = hits.valid.any(-1)
-    maps = torch.zeros(2, rows, columns)
+    maps = surface.points.new_zeros(2, rows, columns)
     maps[0, asked] = torch.where(met, _weighted_median(hits.nearness, logits.softmax(-1)), 0.0)
     maps[1, asked] = met.float()
     nearness, known = F.interpolate(maps[None], holes.shape, mode="bilinear", align_corners=False)[0]

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class PrepareViews:
     """Also store DINOv2's features, for `train views --repa`."""
     part: tuple[int, int] = (0, 1)
     """I N: take every N-th scene or photo from the I-th on, so that N processes share the work."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where scenes are encoded; a GPU needs the gpu extra. Photos always are on the CPU."""
     threads: int | None = None
     """CPU threads; default all."""
     seed: int = 0
@@ -45,6 +48,7 @@ class PrepareViews:
         import torch
 
         from ...reconstruct.errors import InputError
+        from ..device import pick_device
         from ..diffusion.filling import filling_from_file, load_filling
         from ..diffusion.sources import world_scenes, write_photos, write_scenes
         from ..latents.codec import codec_from_file, load_codec
@@ -65,7 +69,7 @@ class PrepareViews:
             filling = filling_from_file(self.filling) if self.filling else load_filling()
             write_scenes(
                 scenes, codec, self.out, prefix=f"scenes-{prefix}", variants=self.variants, filling=filling,
-                features=self.features, seed=self.seed, on_progress=_print,
+                features=self.features, device=pick_device(self.device), seed=self.seed, on_progress=_print,
             )  # fmt: skip
         if self.photos is not None:
             from ..depth import load_depth_estimator

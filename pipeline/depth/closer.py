@@ -67,5 +67,5 @@ def _end(count: int, last: bool) -> slice:
 
 
 def _rising(count: int, *, like: Tensor) -> Float[Tensor, "n"]:
-    place = torch.linspace(0, 1, count).to(like)
+    place = torch.linspace(0, 1, count, dtype=like.dtype, device=like.device)
     return (torch.minimum(place, 1 - place) / RIM).clamp(0.02, 1)

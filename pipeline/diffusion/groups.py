@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -29,6 +30,17 @@ class PosedViews:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def to(self, device: torch.device | str) -> PosedViews:
+        """The same on another device."""
+        times = None if self.times is None else self.times.to(device)
+        return replace(
+            self,
+            images=self.images.to(device),
+            depth=self.depth.to(device),
+            cameras=self.cameras.to(device),
+            times=times,
+        )
 
     def select(self, index: list[int]) -> PosedViews:
         """Some of the views."""

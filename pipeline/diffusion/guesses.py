@@ -74,8 +74,8 @@ class Guesses:
         swap = {"left": "right", "right": "left"}
         colors = [COLORS.index(swap.get(name, name)) for name in COLORS]
         maps = [self.names.index(swap.get(name, name)) for name in self.names]
-        signs = torch.tensor([-1.0 if name.endswith("_x") else 1.0 for name in self.names])
-        geometry = self.geometry[:, maps] * signs.to(self.geometry)[:, None, None]
+        signs = self.geometry.new_tensor([-1.0 if name.endswith("_x") else 1.0 for name in self.names])
+        geometry = self.geometry[:, maps] * signs[:, None, None]
         return Guesses(self.colors[:, colors].flip(-1), geometry.flip(-1), self.names)
 
 
@@ -217,7 +217,8 @@ def _guess_by_direction(
     """What the photo shows in about the same direction: from its own place, and from each view's."""
     rows, columns = maps.colors["smooth"].shape[-2:]
     azimuth, elevation = _angles(directions)
-    identity = Cameras(torch.eye(4)[None], camera.intrinsics, camera.width, camera.height)
+    pose = torch.eye(4, device=directions.device)[None]
+    identity = Cameras(pose, camera.intrinsics, camera.width, camera.height)
     own_azimuth, own_elevation = _angles(identity.resized(columns, rows).rays()[1][0].flatten(0, 1))
     sideways, up = azimuth[..., None] - own_azimuth, elevation[..., None] - own_elevation
     for i, (height, width) in enumerate(DIRECTION_KERNELS):
@@ -261,8 +262,8 @@ def _describe(
     focal = camera.intrinsics[0].diagonal()[:2]
     place = (points[..., :2] / points[..., 2:].clamp(min=1e-2) * focal / half).clamp(-3, 3)
     maps.add_geometry("photo_x photo_y", _as_maps(place, rows))
-    y = torch.linspace(-1, 1, rows)[:, None].expand(rows, columns)
-    x = torch.linspace(-1, 1, columns).expand(rows, columns)
+    y = torch.linspace(-1, 1, rows, device=points.device)[:, None].expand(rows, columns)
+    x = torch.linspace(-1, 1, columns, device=points.device).expand(rows, columns)
     maps.add_geometry("row column_x", torch.stack([y, x]).expand(len(origins), 2, rows, columns))
 
 

@@ -115,11 +115,13 @@ def spoil_depth(
         strength: multiplies the size of all errors; 0 leaves the depth as it is.
     """
     height, width = depth.shape
-    scale, tilt_x, tilt_y = (torch.randn(3, generator=generator) * torch.tensor([0.05, 0.04, 0.04])).tolist()
-    y, x = torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)[None]
+    errors = torch.randn(3, generator=generator).tolist()
+    scale, tilt_x, tilt_y = (size * error for size, error in zip((0.05, 0.04, 0.04), errors))
+    y = torch.linspace(-1, 1, height, device=depth.device)[:, None]
+    x = torch.linspace(-1, 1, width, device=depth.device)
     error = scale + tilt_x * x + tilt_y * y
     for cells, size in ((3, 0.04), (8, 0.02)):
-        grid = torch.randn(1, 1, cells, cells, generator=generator) * size
+        grid = torch.randn(1, 1, cells, cells, generator=generator).to(depth) * size
         error = error + F.interpolate(grid, (height, width), mode="bicubic", align_corners=True)[0, 0]
     moved = depth
     if strength > 0:

@@ -77,7 +77,7 @@ def prepare_scene(
         parts.append(
             _variant(memory, views.cameras, chosen[0], scale, codec, filled=filled) | {"given": given}
         )
-    times = torch.zeros(len(views)) if views.times is None else views.times
+    times = views.depth.new_zeros(len(views)) if views.times is None else views.times
     return {"latents": codec.encode(views.images).half(), "times": times.half()} | _stack(parts)
 
 

@@ -86,6 +86,7 @@ def write_scenes(
     variants: int = 3,
     filling: Filling | None = None,
     features: bool = False,
+    device: str = "cpu",
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -99,6 +100,7 @@ def write_scenes(
         variants: choices of given views per scene.
         filling: fills the memories' holes; smoothly without it.
         features: also store DINOv2's features, for REPA.
+        device: where; samples are random numbers of the same generators on any.
         seed: of the choices; each scene's also depend on its name.
         on_progress: called with the number of scenes done.
 
@@ -106,13 +108,15 @@ def write_scenes(
         How many scenes were written.
     """
     writers = {split: ShardWriter(out / split, prefix) for split in (TRAIN, HELD_OUT)}
-    done = 0
+    codec, filling, done = codec.to(device), filling and filling.to(device), 0
     for scene in scenes:
+        scene = scene.to(device)
         generator = _generator(seed, scene.name)
         sample = prepare_scene(scene, codec, generator=generator, variants=variants, filling=filling)
         sample["text"] = (encode_text(scene.text) if scene.text else no_text()).half()
         if features:
             sample["features"] = _features(scene.images)
+        sample = {name: value.cpu() for name, value in sample.items()}
         writers[HELD_OUT if is_held_out(scene.name) else TRAIN].add(scene.name, sample)
         done += 1
         if on_progress:

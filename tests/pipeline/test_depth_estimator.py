@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.overrides import TorchFunctionMode
 
 from cosmorama.pipeline.depth import FAR_DEPTH_M, DepthMap, estimator, load_depth_estimator
 from cosmorama.pipeline.depth.estimator import CosmoramaEstimator, load_cosmorama_estimator, token_grid
@@ -50,6 +51,18 @@ def test_any_size(ours: CosmoramaEstimator, height: int, width: int) -> None:
     assert (depth.depth_m[depth.far] == FAR_DEPTH_M).all()
     assert (depth.confidence >= 0).all()
     assert (depth.confidence <= 1).all()
+
+
+def test_constants_are_made_on_the_photos_device(
+    ours: CosmoramaEstimator, elsewhere: TorchFunctionMode
+) -> None:
+    image = torch.rand(97, 131, 3)
+    here = ours(image, 100.0)
+    with elsewhere:
+        there = ours(image, 100.0)
+    assert torch.equal(here.depth_m, there.depth_m)
+    with elsewhere, pytest.raises((RuntimeError, NotImplementedError)):
+        (torch.zeros(3) + torch.rand(3, device="cpu")).sum().item()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

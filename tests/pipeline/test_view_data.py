@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from cosmorama.pipeline import pieces
 from cosmorama.pipeline.diffusion.batches import BatchConfig, loss_map, random_batch
 from cosmorama.pipeline.diffusion.conditions import CONDITION_NAMES
+from cosmorama.pipeline.diffusion.filling import Filling
 from cosmorama.pipeline.diffusion.groups import PosedViews
 from cosmorama.pipeline.diffusion.memory import (
     encode_memory,
@@ -163,6 +165,22 @@ def test_prepared_scenes(codec):
         assert sample["rays"][k, reference, 3:].abs().max() == 0  # its rays start at the origin
     again = prepare_scene(views, codec, generator=torch.Generator().manual_seed(0), variants=3)
     assert all(torch.equal(sample[name], again[name]) for name in sample)
+
+
+def test_scenes_are_prepared_on_their_own_device(codec, elsewhere, monkeypatch):
+    """With the rasterizer of the CPU, which a GPU does not use."""
+    views, filling = box_before_wall((0.0, 0.1, 0.2)), Filling()
+
+    def prepared():
+        generator = torch.Generator().manual_seed(0)
+        return prepare_scene(views, codec, generator=generator, variants=2, filling=filling)
+
+    here = prepared()
+    monkeypatch.setattr(pieces, "rasterize", elsewhere.as_usual(pieces.rasterize))
+    with elsewhere:
+        there = prepared()
+    for name in here.keys() - {"given", "reference"}:  # which are chosen on the CPU
+        assert torch.equal(here[name], there[name])
 
 
 def test_prepared_photos_have_holes_and_no_given_view(codec):
