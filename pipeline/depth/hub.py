@@ -6,6 +6,7 @@ relative ones answer inverse depth up to scale and shift, and are stretched to a
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from ...reconstruct.errors import InputError
 from ..dinov2 import MEAN, STD
+from ..hub import hub_answers
 from . import FAR_DEPTH_M, DepthMap
 from .silhouettes import align_depth
 
@@ -87,10 +89,11 @@ def load_hub_estimator(name: str, device: torch.device | str = "cpu") -> HubEsti
         raise InputError(
             f"depth model {name} needs the photo extra: pip install 'cosmorama[photo]' ({error})"
         ) from error
+    online = not Path(name).is_dir() and hub_answers()
     try:
-        model = AutoModelForDepthEstimation.from_pretrained(name)
+        model = AutoModelForDepthEstimation.from_pretrained(name, local_files_only=not online)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).split())[:160] if online else "it cannot be reached"
         raise InputError(
             f"depth model {name} is not here and the model hub did not give it: {reason}"
         ) from error

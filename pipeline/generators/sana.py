@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...reconstruct.cameras import Cameras, cat_cameras
 from ...reconstruct.errors import InputError
+from ..hub import hub_answers
 from . import ViewRequest
 from .blend import blend_generated
 from .inpaint import InpaintGenerator
@@ -146,7 +147,9 @@ def load_sana(*, device: str = "cuda") -> SanaGenerator:
             f"--generator sana needs diffusers >= 0.42: pip install --no-deps diffusers ({error})"
         ) from None
     try:
-        pipeline = SanaWMPipeline.from_pretrained(REPOSITORY, torch_dtype=torch.bfloat16)
+        pipeline = SanaWMPipeline.from_pretrained(
+            REPOSITORY, torch_dtype=torch.bfloat16, local_files_only=not hub_answers()
+        )
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{REPOSITORY} could not be loaded from the model hub: {reason}") from None

@@ -1,7 +1,9 @@
 """The estimators' common laws, files, and what is said when weights cannot be had."""
 
 import importlib.util
+import threading
 from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from cosmorama.pipeline.depth.frames import read_frame
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput
 from cosmorama.pipeline.depth.picture import SKY, depth_picture, save_depth
 from cosmorama.pipeline.depth.sky import far_enough
+from cosmorama.pipeline.hub import hub_answers
 from cosmorama.pipeline.training.checkpoints import save_weights
 from cosmorama.reconstruct.errors import InputError
 
@@ -212,14 +215,35 @@ def test_relative_answers_are_inverse_depth(tmp_path: Path) -> None:
     assert depth[0] > 15
 
 
-def test_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("offline", [True, False])
+def test_unreachable_hub_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], offline: bool
+) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError) as caught:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
+    with pytest.raises(InputError, match=r"nobody/no-such-depth-model.*cannot be reached") as caught:
         load_depth_estimator("nobody/no-such-depth-model")
-    message = str(caught.value)
-    assert "nobody/no-such-depth-model" in message
-    assert "\n" not in message
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_hub_that_only_refuses_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+        assert hub_answers()
+        server.shutdown()
 
 
 class _Doubling:
