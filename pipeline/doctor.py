@@ -14,8 +14,8 @@ from .weights import DINOV2_SMALL, MINILM, WheelFile, cached_files
 
 EXTRAS: dict[str, tuple[dict[str, str], str]] = {
     "photo": (
-        {"transformers": "transformers", "onnx": "onnx", "pillow-heif": "pillow_heif",
-         "opencv-python-headless": "cv2", "imageio-ffmpeg": "imageio_ffmpeg"},
+        {"transformers": "transformers", "huggingface-hub": "huggingface_hub", "onnx": "onnx",
+         "pillow-heif": "pillow_heif", "opencv-python-headless": "cv2", "imageio-ffmpeg": "imageio_ffmpeg"},
         "photo to scene, HEIC photos, clips",
     ),
     "splats": ({"usd-core": "pxr", "zstandard": "zstandard"}, "usd files, spz of version 4"),
@@ -25,7 +25,10 @@ EXTRAS: dict[str, tuple[dict[str, str], str]] = {
         {"moderngl": "moderngl", "fast-simplification": "fast_simplification"},
         "places from a sentence, the synthetic training world",
     ),
-    "diffusion": ({"diffusers": "diffusers", "transformers": "transformers"}, "large hub generators"),
+    "diffusion": (
+        {"diffusers": "diffusers", "transformers": "transformers", "huggingface-hub": "huggingface_hub"},
+        "large hub generators",
+    ),
     "gpu": ({"gsplat": "gsplat", "nerfacc": "nerfacc"}, "CUDA rasterisation and volume rendering"),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ SECONDS = 5.0
 
 
 def hub_answers() -> bool:
-    """Whether the hub, or the mirror that ``HF_ENDPOINT`` names, answers anything; False where it shall not be asked."""
+    """Whether the hub, or the mirror that ``HF_ENDPOINT`` names, answers; False where it shall not be asked."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
