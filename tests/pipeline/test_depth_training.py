@@ -4,7 +4,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cosmorama.pipeline.commands.train_depth import TrainDepth
 from cosmorama.pipeline.depth import features as features_module
 from cosmorama.pipeline.depth import training as training_module
 from cosmorama.pipeline.depth.augment import SMALLEST_CROP, make_sample
@@ -20,6 +21,7 @@ from cosmorama.pipeline.depth.frames import open_frames
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput, normalised_focal
 from cosmorama.pipeline.depth.initialise import initialise_head
 from cosmorama.pipeline.depth.losses import (
+    FINISHING,
     LARGEST_ERROR,
     LossWeights,
     depth_loss,
@@ -282,6 +284,16 @@ def test_a_wider_head_begins_as_the_one_it_goes_on_from() -> None:
         return int((head.coarse(x) != head.coarse(other)).any(1)[0].any(0).nonzero().max())
 
     assert (reach(narrow), reach(wide)) == (2, 8)
+
+
+def test_the_command_takes_the_shape_of_the_head_it_goes_on_from() -> None:
+    stored = {"head": asdict(replace(HEAD, dilations=(2,)))}
+    command = TrainDepth(Path("data"), Path("out"), finish=True)
+    assert command._config(None).head == HeadConfig()
+    assert command._config(stored).head == replace(HEAD, dilations=(2,))
+    wider = replace(command, dilations=(2, 4))._config(stored)
+    assert wider.head == replace(HEAD, dilations=(2, 4))
+    assert wider.loss == FINISHING
 
 
 def test_weights_of_another_head_are_refused() -> None:

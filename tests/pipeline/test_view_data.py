@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,10 +24,11 @@ from cosmorama.pipeline.diffusion.prepare import (
     visible_from,
 )
 from cosmorama.pipeline.diffusion.shards import Shards, ShardWriter
-from cosmorama.pipeline.diffusion.sources import world_scenes
+from cosmorama.pipeline.diffusion.sources import HELD_OUT, TRAIN, world_scenes, write_scenes
 from cosmorama.pipeline.diffusion.text import no_text
 from cosmorama.pipeline.generators import Memory
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig
+from cosmorama.pipeline.latents.photos import is_held_out
 from cosmorama.pipeline.world import WorldFrame
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.errors import InputError
@@ -181,6 +183,20 @@ def test_scenes_are_prepared_on_their_own_device(codec, elsewhere, monkeypatch):
         there = prepared()
     for name in here.keys() - {"given", "reference"}:  # which are chosen on the CPU
         assert torch.equal(here[name], there[name])
+
+
+def test_scenes_are_written_to_their_split(codec, tmp_path):
+    scenes = [replace(box_before_wall((0.0, 0.1, 0.2)), name=f"scene-{i}") for i in range(40)]
+    held_out = [scene.name for scene in scenes if is_held_out(scene.name)]
+    assert 0 < len(held_out) < 20
+    assert write_scenes(scenes, codec, tmp_path, variants=1, filling=Filling()) == 40
+    read = {split: Shards(tmp_path / split) for split in (TRAIN, HELD_OUT)}
+    assert [name for names in read[HELD_OUT].names for name in names] == held_out
+    assert len(read[TRAIN]) == 40 - len(held_out)
+    (shape,) = read[TRAIN].groups
+    (sample,) = read[TRAIN].rows(shape, [0])
+    assert torch.equal(sample["latents"], codec.encode(scenes[0].images).half())
+    assert not sample["text"].any()
 
 
 def test_prepared_photos_have_holes_and_no_given_view(codec):
