@@ -17,7 +17,8 @@ from .windows import window_max
 BEFORE = 1.05
 """What a photo shows stands before a point if it is this much nearer."""
 SAME = 1.1
-"""Known pixels beside a hole are what hides it if they are no further away than this times its depth."""
+"""Known pixels beside a hole are what hides it if they are no further away than this times its depth, and nearer to it
+than to what lies behind."""
 BESIDE_PX = 4
 REACH = 0.09
 """How far from a hole what hides it is left out, along its surface, in lengths of the long side: what fills a hole from
@@ -54,7 +55,8 @@ def support_behind(
     for _ in range(2):  # the first answer for what lies behind may be too near because of what stands before
         behind = complete_depth(depth, known, support)
         hider = hider_depth(behind, ~known & ~beyond, camera, photos, photo_depths)
-        better = support & ~_hiding_surface(depth, known, hider)
+        limit = torch.minimum(SAME * hider, (hider * behind).sqrt())
+        better = support & ~_hiding_surface(depth, known, limit)
         if not better.any():
             break
         support = better
@@ -112,13 +114,13 @@ def hider_depth(
 
 
 def _hiding_surface(
-    depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"], hider: Float[Tensor, "h w"]
+    depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"], limit: Float[Tensor, "h w"]
 ) -> Bool[Tensor, "h w"]:
-    """Known pixels on the surfaces that hide the holes beside them, followed for ``REACH``."""
-    reach = window_max(torch.where(hider.isfinite(), hider, 0.0), BESIDE_PX)
-    surface = known & (depth < SAME * reach)
+    """Known pixels on the surfaces that hide holes, nearer than the limit of the hole beside them, followed for ``REACH``."""
+    reach = window_max(torch.where(limit.isfinite(), limit, 0.0), BESIDE_PX)
+    surface = known & (depth < reach)
     for _ in range(0, round(REACH * max(depth.shape)), STRIDE_PX):
         reach = window_max(torch.where(surface, reach, 0.0), STRIDE_PX)
         around = window_max(torch.where(surface, depth, 0.0), STRIDE_PX)
-        surface = surface | (known & (depth < CONTINUES * around) & (depth < SAME * reach))
+        surface = surface | (known & (depth < CONTINUES * around) & (depth < reach))
     return surface

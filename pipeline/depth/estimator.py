@@ -68,9 +68,10 @@ class CosmoramaEstimator:
         output, coarse_photo = self._predict(photo)
         log_depth = upsample_depth(output.log_depth, coarse_photo, photo)
         far = far_enough(upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0, log_depth)
-        depth = log_depth.exp() * normalised_focal(focal_px, width, height)
-        depth, far = without_islands(depth.clamp(1e-3, FAR_DEPTH_M), far)
-        depth = align_depth(depth, photo, far=far)
+        unit = normalised_focal(focal_px, width, height)
+        depth, far = without_islands((log_depth.exp() * unit).clamp(1e-3, FAR_DEPTH_M), far)
+        smooth = resize_map(output.log_depth, (height, width)).exp() * unit
+        depth = align_depth(depth, photo, far=far, smooth=smooth)
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))

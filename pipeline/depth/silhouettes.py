@@ -9,6 +9,7 @@ from torch import Tensor
 from ...reconstruct.depth_edges import depth_edges, sharpen_depth
 from ...reconstruct.windows import window_max
 from . import FAR_DEPTH_M
+from .random_walker import walk_to_sides
 from .weighted_median import Window, weighted_median
 
 RAMP = 1 / 110
@@ -20,7 +21,11 @@ BESIDE = Window(radius=9, sigma=6.0, stride=3)
 
 
 def align_depth(
-    depth: Float[Tensor, "h w"], photo: Float[Tensor, "h w 3"], *, far: Bool[Tensor, "h w"]
+    depth: Float[Tensor, "h w"],
+    photo: Float[Tensor, "h w 3"],
+    *,
+    far: Bool[Tensor, "h w"],
+    smooth: Float[Tensor, "h w"] | None = None,
 ) -> Float[Tensor, "h w"]:
     """A network's depth, upsampled to the photo, with the photo's silhouettes.
 
@@ -28,10 +33,13 @@ def align_depth(
         depth: metres, > 0.
         photo: sRGB in [0, 1].
         far: the sky, which gets ``FAR_DEPTH_M``.
+        smooth: the same without regard to the photo's edges, if it was upsampled with regard to them.
     """
-    solid = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
+    maps = (depth, depth if smooth is None else smooth)
+    solid, smooth = (torch.where(far, FAR_DEPTH_M, m.clamp(1e-3, FAR_DEPTH_M)) for m in maps)
     radius = max(3, round(RAMP * max(depth.shape)))
-    return settle_depth(sharpen_depth(solid, photo, radius=radius, ratio=STEP), photo)
+    sharp = settle_depth(sharpen_depth(solid, photo, radius=radius, ratio=STEP), photo)
+    return walk_to_sides(sharp, smooth, photo, radius=radius)
 
 
 def settle_depth(depth: Float[Tensor, "h w"], photo: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:

@@ -3,6 +3,7 @@
 import torch
 
 from cosmorama.pipeline.depth import FAR_DEPTH_M
+from cosmorama.pipeline.depth.random_walker import walk_to_sides
 from cosmorama.pipeline.depth.silhouettes import align_depth, settle_depth
 from cosmorama.pipeline.depth.sky import without_islands
 
@@ -30,6 +31,26 @@ def test_thin_things_of_their_own_colour_stay() -> None:
     depth, photo, _ = _box()
     depth[:10, 30], photo[:10, 30] = 1.0, RED  # a pole, a pixel wide
     assert torch.equal(settle_depth(depth, photo), depth)
+
+
+def test_a_gleam_on_a_rim_stays_with_what_gleams_and_a_pole_stays() -> None:
+    depth, photo, _ = (v.repeat_interleave(4, 0).repeat_interleave(4, 1) for v in _box())
+    depth[:40, 90:93], photo[:40, 90:93] = 1.0, RED
+    photo[60:100, 154:157] = GREEN + 0.1  # beside the box's right edge, more like the wall than like the box
+    frayed = depth.clone()
+    frayed[60:100, 154:157] = 3.0
+    frayed[60:100:3, 157:160] = 3.0
+    settled = walk_to_sides(frayed, depth, photo, radius=6)
+    assert (frayed != depth).sum() > 150
+    assert torch.equal(settled, depth)
+
+
+def test_where_there_is_a_third_side_nothing_is_settled() -> None:
+    depth, photo, _ = _box()
+    depth[:, 40:50] = 1.5
+    frayed = depth.clone()
+    frayed[12:28:4, 39] = 3.0
+    assert torch.equal(walk_to_sides(frayed, depth, photo, radius=6), frayed)
 
 
 def test_away_from_edges_nothing_changes() -> None:

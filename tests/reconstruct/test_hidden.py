@@ -12,16 +12,16 @@ WALL, BOX = 4.0, 1.0
 PHOTO = Cameras(torch.eye(4)[None], pinhole_intrinsics(FOCAL, W, H)[None], W, H)
 
 
-def _seen_from(step: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Cameras]:
+def _seen_from(step: float, wall: float = WALL) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Cameras]:
     """Photo's depth, depth and known pixels from a step to the right, and the camera there; a box before a wall."""
-    photo_depth = torch.full((H, W), WALL)
+    photo_depth = torch.full((H, W), wall)
     photo_depth[16:48, 30:70] = BOX
-    shift_box, shift_wall = round(FOCAL * step / BOX), round(FOCAL * step / WALL)
-    depth, known = torch.full((H, W), WALL), torch.ones(H, W, dtype=torch.bool)
-    known[16:48, 30 - shift_wall : 70 - shift_wall] = False  # the wall that the photo does not show
+    shift_box, shift_wall = round(FOCAL * step / BOX), round(FOCAL * step / wall)
+    depth, known = torch.full((H, W), wall), torch.ones(H, W, dtype=torch.bool)
+    known[16:48, max(0, 30 - shift_wall) : 70 - shift_wall] = False  # the wall that the photo does not show
     known[:, W - shift_wall :] = False  # what lies beyond the photo's edge
-    depth[16:48, 30 - shift_box : 70 - shift_box] = BOX
-    known[16:48, 30 - shift_box : 70 - shift_box] = True
+    depth[16:48, max(0, 30 - shift_box) : 70 - shift_box] = BOX
+    known[16:48, max(0, 30 - shift_box) : 70 - shift_box] = True
     pose = torch.eye(4)[None].clone()
     pose[:, 0, 3] = step
     return photo_depth, depth, known, Cameras(pose, PHOTO.intrinsics, W, H)
@@ -52,6 +52,15 @@ def test_holes_are_continued_from_the_wall_and_not_from_what_hides_them(monkeypa
     whole = support_behind(depth, known, camera, PHOTO, photo_depth[None])
     assert not whole[depth == BOX].any()
     assert torch.allclose(complete_depth(depth, known, whole)[~known], torch.tensor(WALL))
+
+
+def test_a_wall_close_behind_is_not_taken_for_what_hides_it() -> None:
+    close = 1.08 * BOX
+    photo_depth, depth, known, camera = _seen_from(0.6, close)
+    assert not known[16:48, 22:26].any()
+    support = support_behind(depth, known, camera, PHOTO, photo_depth[None])
+    assert support[16:48, 26:46].all()
+    assert not support[16:48, 16:22].any()
 
 
 def test_without_the_photo_s_depth_nothing_more_is_left_out() -> None:
