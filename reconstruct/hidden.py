@@ -116,7 +116,7 @@ def hider_depth(
 def _hiding_surface(
     depth: Float[Tensor, "h w"], known: Bool[Tensor, "h w"], limit: Float[Tensor, "h w"]
 ) -> Bool[Tensor, "h w"]:
-    """Known pixels on the surfaces that hide holes, nearer than the limit of the hole beside them, followed for ``REACH``."""
+    """Known pixels on surfaces that hide holes, nearer than the limit of the hole beside them, along ``REACH``."""
     reach = window_max(torch.where(limit.isfinite(), limit, 0.0), BESIDE_PX)
     surface = known & (depth < reach)
     for _ in range(0, round(REACH * max(depth.shape)), STRIDE_PX):

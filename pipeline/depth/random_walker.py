@@ -27,7 +27,7 @@ STOP = 0.05
 COLOUR_SIGMA, LEAK = 0.06, 0.005
 """Of colours in [0, 1]: how fast neighbours part, and how much all hold together: with more of it, poles go."""
 OWN = 0.55
-"""Weight of the pixel's own side beside that of the smooth depth, where a walker stops: of two that are sure it wins."""
+"""Weight of the pixel's own side beside that of the smooth depth, where a walker stops: of two sure ones it wins."""
 NEIGHBOURS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.7), (1, -1, 0.7))
 """(down, right, weight): half of the eight, each pair once."""
 TOLERANCE, ROUNDS = 1e-3, 120
