@@ -11,8 +11,8 @@ import torch
 from ..reconstruct.cameras import Cameras, focal_px_from_fov, pinhole_intrinsics
 from .depth import DepthEstimator
 from .generators import Memory, ViewGenerator, ViewRequest
+from .growth.surround import KnownPlace
 from .photo import DEFAULT_FOV_DEG, Photo
-from .surround import KnownPlace
 
 if TYPE_CHECKING:
     from .generators.world import WorldGenerator

@@ -23,14 +23,14 @@ from ..reconstruct.transforms_json import images_from_cameras
 from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
 from .generators.choose import load_generator
-from .grow import grow
+from .growth.grow import grow
+from .growth.outskirts import grow_outskirts
+from .growth.surround import surround
 from .imagine import Imagined, imagine_photo, imagine_place
-from .outskirts import grow_outskirts
 from .photo import Photo, load_photo
 from .presets import Preset, PresetName, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
 from .refine import input_view_psnr, refine
-from .surround import surround
 from .trajectories import Reach, plan_trajectory, reach_of
 from .watch import Nobody, Watcher
 from .writer import ViewWriter, write_scene_folder

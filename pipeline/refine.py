@@ -15,7 +15,7 @@ from ..reconstruct.fit import FitConfig, LearningRates, fit_gaussians
 from ..reconstruct.fit.objective import Perceptual
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.rasterize import rasterize
-from .grow import Growth
+from .growth.grow import Growth
 from .perceptual import dinov2_distance
 from .photo import Photo
 from .progress import Advance

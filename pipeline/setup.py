@@ -8,7 +8,7 @@ from ..reconstruct.cameras import Cameras, pinhole_intrinsics
 from ..reconstruct.fit import FitConfig, fit_gaussians
 from ..reconstruct.gaussians import gaussians_from_points
 from .dinov2 import load_dinov2
-from .patches import lay_patches
+from .growth.patches import lay_patches
 
 
 def fetch_weights() -> None:

@@ -60,6 +60,6 @@ def load_depth_estimator(name: str = "cosmorama", device: torch.device | str = "
         from .estimator import load_cosmorama_estimator
 
         return load_cosmorama_estimator(device)
-    from .hub import load_hub_estimator
+    from .hub_models import load_hub_estimator
 
     return load_hub_estimator(name, device)

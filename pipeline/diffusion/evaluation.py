@@ -22,8 +22,8 @@ from ...reconstruct.rasterize import rasterize
 from ..depth.frames import INTRINSICS, frame_folder, read_frame
 from ..dinov2 import PATCH, dinov2_features
 from ..generators import COVERED, ViewGenerator
-from ..grow import grow
-from ..pieces import show
+from ..growth.grow import grow
+from ..growth.pieces import show
 from .groups import PosedViews, resize_images
 
 DINO_LAYER = 6

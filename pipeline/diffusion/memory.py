@@ -16,8 +16,8 @@ from ...reconstruct.depth_completion import background_support
 from ...reconstruct.gaussians import cat_gaussians
 from ...reconstruct.lift import lift
 from ..generators import Memory
+from ..growth.pieces import show
 from ..latents.codec import CELL, Codec
-from ..pieces import show
 from .conditions import subcells
 
 

@@ -16,8 +16,8 @@ from ...reconstruct.cameras import Cameras, look_at
 from ...reconstruct.lift import lift
 from ...reconstruct.rasterize import rasterize
 from ..generators import Memory
+from ..growth.pieces import show
 from ..latents.codec import CELL, Codec
-from ..pieces import show
 from .conditions import plucker_maps
 from .filling import Filling, fill
 from .groups import PosedViews

@@ -87,7 +87,7 @@ class ViewGenerator(Protocol):
     group_size: int
     """How many views it wants to generate at a time."""
     soft: bool
-    """Whether what it fills is a blur, which wants texture; see ``pipeline.patches``."""
+    """Whether what it fills is a blur, which wants texture; see ``pipeline.growth.patches``."""
 
     def __call__(
         self, request: ViewRequest, *, on_progress: Callable[[int, int], None] | None = None

@@ -1,8 +1,8 @@
 """The baseline generator: keep what the scene shows, fill the holes with OpenCV's inpainting routine.
 
 It invents nothing: holes are continued smoothly from the background around them. How they look close up is the work of
-``pipeline.patches``. Routines that copy regions without such a guide (shift-map) were tried; they put pieces of tables
-into floors and took a hundred times longer.
+``pipeline.growth.patches``. Routines that copy regions without such a guide (shift-map) were tried; they put pieces of
+tables into floors and took a hundred times longer.
 """
 
 from __future__ import annotations

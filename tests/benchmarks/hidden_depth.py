@@ -17,7 +17,7 @@ import torch
 from cosmorama.pipeline.diffusion.memory import spoil_depth
 from cosmorama.pipeline.diffusion.sources import world_scenes
 from cosmorama.pipeline.generators import ViewRequest
-from cosmorama.pipeline.pieces import missing_piece, show
+from cosmorama.pipeline.growth.pieces import missing_piece, show
 from cosmorama.pipeline.world import WorldDataset
 from cosmorama.reconstruct.depth_completion import complete_depth
 from cosmorama.reconstruct.lift import lift

@@ -194,7 +194,7 @@ def test_relative_answers_are_inverse_depth(tmp_path: Path) -> None:
     """What a relative model calls larger comes out nearer."""
     from types import SimpleNamespace
 
-    from cosmorama.pipeline.depth.hub import HubEstimator
+    from cosmorama.pipeline.depth.hub_models import HubEstimator
 
     class Ramp(torch.nn.Module):
         config = SimpleNamespace(model_type="depth_anything", depth_estimation_type="relative", patch_size=14)

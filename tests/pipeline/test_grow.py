@@ -1,13 +1,13 @@
 import torch
 
 from cosmorama.pipeline.blur import blur, blur_by
-from cosmorama.pipeline.consensus import in_consensus, trust_in
 from cosmorama.pipeline.diffusion.baselines import TeleaGenerator
 from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.generators.blend import blend_generated
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_holes
-from cosmorama.pipeline.grow import grow
-from cosmorama.pipeline.pieces import BEHIND, show
+from cosmorama.pipeline.growth.consensus import in_consensus, trust_in
+from cosmorama.pipeline.growth.grow import grow
+from cosmorama.pipeline.growth.pieces import BEHIND, show
 from cosmorama.reconstruct.cameras import Cameras, cat_cameras, pinhole_intrinsics
 from cosmorama.reconstruct.lift import lift
 from cosmorama.reconstruct.mesh.grid import DepthPicture

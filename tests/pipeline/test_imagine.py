@@ -9,12 +9,12 @@ import torch
 from cosmorama.pipeline import imagine
 from cosmorama.pipeline.generators import world
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
+from cosmorama.pipeline.growth.surround import cube_faces, square_cameras, surround
 from cosmorama.pipeline.imagine import imagine_photo, imagine_place
 from cosmorama.pipeline.make import MakeOptions, make_scene
 from cosmorama.pipeline.presets import Preset
 from cosmorama.pipeline.progress import Reporter
 from cosmorama.pipeline.refine import input_view_psnr
-from cosmorama.pipeline.surround import cube_faces, square_cameras, surround
 from cosmorama.pipeline.world import generate, roles, sentence, wishes
 from cosmorama.pipeline.world.render import Renderer
 from cosmorama.reconstruct.cameras import Cameras
@@ -156,7 +156,7 @@ def test_what_lies_beyond_windows_is_there_for_those_who_look_out_from_the_side(
     assert outside.float().mean() > 0.05
     covered = []
     for most in (0, 4):
-        monkeypatch.setattr("cosmorama.pipeline.surround.OUTLOOKS", most)
+        monkeypatch.setattr("cosmorama.pipeline.growth.surround.OUTLOOKS", most)
         whole, _ = surround(start, known, shown, size=128)
         covered.append((rasterize(whole, cameras).alpha[outside] > 0.9).float().mean())
     assert covered[1] > 0.97

@@ -5,9 +5,9 @@ import torch
 
 from cosmorama.pipeline.benchmark import voids as voids_of
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
-from cosmorama.pipeline.grow import grow
-from cosmorama.pipeline.outskirts import RING, RING_SCALE, grow_outskirts, ring_cameras
-from cosmorama.pipeline.pieces import show
+from cosmorama.pipeline.growth.grow import grow
+from cosmorama.pipeline.growth.outskirts import RING, RING_SCALE, grow_outskirts, ring_cameras
+from cosmorama.pipeline.growth.pieces import show
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
 from cosmorama.reconstruct.cameras import Cameras, look_at, pinhole_intrinsics
 from cosmorama.reconstruct.lift import lift

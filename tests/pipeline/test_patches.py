@@ -3,8 +3,8 @@
 import torch
 
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
-from cosmorama.pipeline.grow import grow
-from cosmorama.pipeline.patches import lay_patches
+from cosmorama.pipeline.growth.grow import grow
+from cosmorama.pipeline.growth.patches import lay_patches
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.lift import lift
 from cosmorama.reconstruct.mesh.grid import DepthPicture

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ..reconstruct.cameras import Cameras
-from ..reconstruct.mesh.grid import DepthPicture
-from .blur import blur
-from .generators import Memory
-from .generators.blend import blend_generated
+from ...reconstruct.cameras import Cameras
+from ...reconstruct.mesh.grid import DepthPicture
+from ..blur import blur
+from ..generators import Memory
+from ..generators.blend import blend_generated
 
 TEXTURE = 1 / 32
 """Share of a picture's long side; finer differences between generated pictures are texture, which is not averaged."""

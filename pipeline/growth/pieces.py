@@ -8,14 +8,14 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..reconstruct.cameras import Cameras
-from ..reconstruct.depth_completion import complete_depth
-from ..reconstruct.gaussians import Gaussians
-from ..reconstruct.mesh.grid import DepthPicture
-from ..reconstruct.planes import PhotoPlanes, continued_depth
-from ..reconstruct.rasterize import rasterize
-from ..reconstruct.windows import window_max
-from .generators import COVERED, Memory, ViewRequest
+from ...reconstruct.cameras import Cameras
+from ...reconstruct.depth_completion import complete_depth
+from ...reconstruct.gaussians import Gaussians
+from ...reconstruct.mesh.grid import DepthPicture
+from ...reconstruct.planes import PhotoPlanes, continued_depth
+from ...reconstruct.rasterize import rasterize
+from ...reconstruct.windows import window_max
+from ..generators import COVERED, Memory, ViewRequest
 
 DENSE = 0.75
 """Pixels of a surface that are covered less than this get a splat of their own."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ..reconstruct.rasterize.cpu.parallel import kernel
-from ..reconstruct.rasterize.cpu.simd import fetch_add
+from ...reconstruct.rasterize.cpu.parallel import kernel
+from ...reconstruct.rasterize.cpu.simd import fetch_add
 
 RADIUS = 3
 """Of patches, in pixels."""

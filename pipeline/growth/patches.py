@@ -19,10 +19,10 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..reconstruct.rasterize.cpu.parallel import run_parallel
-from ..reconstruct.windows import window_max
-from .blur import blur, blur_by
-from .generators import ViewRequest
+from ...reconstruct.rasterize.cpu.parallel import run_parallel
+from ...reconstruct.windows import window_max
+from ..blur import blur, blur_by
+from ..generators import ViewRequest
 from .patch_match import CHANNELS, RADIUS, improve, vote
 
 COARSEST = 96

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..reconstruct.cameras import Cameras
-from ..reconstruct.gaussians import Gaussians, cat_gaussians
-from ..reconstruct.lift import lift
-from ..reconstruct.mesh.grid import DepthPicture
-from ..reconstruct.planes import PhotoPlanes
+from ...reconstruct.cameras import Cameras
+from ...reconstruct.gaussians import Gaussians, cat_gaussians
+from ...reconstruct.lift import lift
+from ...reconstruct.mesh.grid import DepthPicture
+from ...reconstruct.planes import PhotoPlanes
+from ..generators import ViewGenerator, ViewRequest
 from .consensus import agreeing, in_consensus, trust_in
-from .generators import ViewGenerator, ViewRequest
 from .patches import with_patches
 from .pieces import known_piece, missing_piece, show
 

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..reconstruct.cameras import Cameras, cat_cameras, focal_px_from_fov, look_at, pinhole_intrinsics
-from ..reconstruct.gaussians import Gaussians, cat_gaussians
-from ..reconstruct.lift_blocks import lift_blocks
-from ..reconstruct.mesh.grid import DepthPicture
+from ...reconstruct.cameras import Cameras, cat_cameras, focal_px_from_fov, look_at, pinhole_intrinsics
+from ...reconstruct.gaussians import Gaussians, cat_gaussians
+from ...reconstruct.lift_blocks import lift_blocks
+from ...reconstruct.mesh.grid import DepthPicture
 from .pieces import BEHIND, known_piece, show
 
 STANDPOINTS = 4

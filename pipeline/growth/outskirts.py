@@ -14,12 +14,12 @@ from dataclasses import replace
 
 import torch
 
-from ..reconstruct.cameras import Cameras, look_at
-from ..reconstruct.gaussians import Gaussians
-from ..reconstruct.mesh.grid import DepthPicture
-from .generators.inpaint import InpaintGenerator
+from ...reconstruct.cameras import Cameras, look_at
+from ...reconstruct.gaussians import Gaussians
+from ...reconstruct.mesh.grid import DepthPicture
+from ..generators.inpaint import InpaintGenerator
+from ..trajectories import Reach
 from .grow import Growth, grow
-from .trajectories import Reach
 
 FRAME_SCALE, FRAME_LENS = 0.85, 0.72
 """Size and focal length, beside the photo's, of the picture around the photo."""

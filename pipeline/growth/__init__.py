@@ -1,0 +1,1 @@
+"""A scene grows: what cameras do not see yet is generated, placed and folded in."""
