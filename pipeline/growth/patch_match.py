@@ -27,7 +27,7 @@ UNUSABLE = np.float32(3e38)
 
 
 @numba.njit(nogil=True, inline="always")
-def _distance(picture, weights, traits, usable, y, x, source_y, source_x, limit):
+def _distance(picture, weights, traits, crowd, usable, y, x, source_y, source_x, limit):
     """Weighted squared difference of two patches and of their surroundings; some number above the limit if it is more.
 
     The picture and its weights have a margin of ``RADIUS``, so that a patch starts at its centre's coordinates. What is
@@ -42,7 +42,7 @@ def _distance(picture, weights, traits, usable, y, x, source_y, source_x, limit)
         or not usable[source_y, source_x]
     ):
         return UNUSABLE
-    total = np.float32(0.0)
+    total = crowd[source_y, source_x]
     for trait in range(TRAITS):
         apart = traits[y, x, trait] - traits[source_y, source_x, trait]
         total += apart * apart
@@ -75,7 +75,9 @@ def _random(a, b, c):
 
 
 @kernel
-def improve(counter, picture, weights, traits, usable, at, index, matches, found, costs, jump, radius, seed):
+def improve(
+    counter, picture, weights, traits, crowd, usable, at, index, matches, found, costs, jump, radius, seed
+):
     """Better matches for target pixels: those of pixels ``jump`` away, shifted, and random ones around the best.
 
     Args:
@@ -83,6 +85,7 @@ def improve(counter, picture, weights, traits, usable, at, index, matches, found
         picture: float32 [h + 2 r, w + 2 r, 4].
         weights: float32 [h + 2 r, w + 2 r], of the picture's pixels in target patches; 0 in the margin.
         traits: float32 [h, w, 5].
+        crowd: float32 [h, w]; added to the distance from what was chosen often enough.
         usable: bool [h, w]; centres of source patches.
         at: int32 [n, 2]; target pixels.
         index: int32 [h, w]; number of the target at each pixel, -1 where there is none.
@@ -101,7 +104,7 @@ def improve(counter, picture, weights, traits, usable, at, index, matches, found
         for target in range(start, min(start + CHUNK, len(at))):
             y, x = at[target, 0], at[target, 1]
             best_y, best_x = matches[target, 0], matches[target, 1]
-            best = _distance(picture, weights, traits, usable, y, x, best_y, best_x, UNUSABLE)
+            best = _distance(picture, weights, traits, crowd, usable, y, x, best_y, best_x, UNUSABLE)
             for side in range(4):
                 down = jump * ((side == 0) - (side == 1))
                 right = jump * ((side == 2) - (side == 3))
@@ -111,14 +114,14 @@ def improve(counter, picture, weights, traits, usable, at, index, matches, found
                 if neighbour < 0:
                     continue
                 source_y, source_x = matches[neighbour, 0] - down, matches[neighbour, 1] - right
-                distance = _distance(picture, weights, traits, usable, y, x, source_y, source_x, best)
+                distance = _distance(picture, weights, traits, crowd, usable, y, x, source_y, source_x, best)
                 if distance < best:
                     best, best_y, best_x = distance, source_y, source_x
             step, draw = radius, 0
             while step >= 1:
                 source_y = best_y - step + int(_random(target, seed, draw) % np.uint32(2 * step + 1))
                 source_x = best_x - step + int(_random(target, seed, draw + 1) % np.uint32(2 * step + 1))
-                distance = _distance(picture, weights, traits, usable, y, x, source_y, source_x, best)
+                distance = _distance(picture, weights, traits, crowd, usable, y, x, source_y, source_x, best)
                 if distance < best:
                     best, best_y, best_x = distance, source_y, source_x
                 step, draw = step // 2, draw + 2

@@ -5,7 +5,8 @@ coarse to fine each patch of a hole looks for the piece of what is known that is
 a pixel vote for its colour, and the search goes on. The soft filling has its say throughout: sky comes where it is
 blue, and things that stand out from what surrounds a hole are seldom repeated in it.
 
-Source: Wexler et al., Space-Time Completion of Video (PAMI 2007), with the search of Barnes et al., PatchMatch (2009).
+Source: Wexler et al., Space-Time Completion of Video (PAMI 2007), with the search of Barnes et al., PatchMatch (2009);
+that no patch is chosen much more often than others is from Kaspar et al., Self Tuning Texture Optimization (2015).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, uniform_filter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,15 +26,16 @@ from ..blur import blur, blur_by
 from ..generators import ViewRequest
 from .patch_match import CHANNELS, RADIUS, improve, vote
 
-COARSEST = 96
-"""Pixels along the long side of the coarsest picture at most: what one patch there covers is arranged as a whole."""
+COARSEST = 200
+"""Pixels along the long side of the coarsest picture at most: what one patch there covers is arranged as a whole. With half
+of it floors go on as fog."""
 ROUNDS = (8, 5, 3, 2)
 """Of search and vote, from coarse to fine; the last for all that follow."""
 FIRST_SEARCH = 6
 """Searches before the first vote, far and near, when nothing is known yet; half as many in the other rounds there."""
 AROUND = 0.02
 """Standard deviation of the blur that tells what surrounds a pixel at large, in lengths of the long side."""
-LIKENESS = 0.15
+LIKENESS = 0.03
 """Weight of what surrounds a patch at large against the patch itself."""
 CHROMA, ROUGHNESS, HEIGHT = 1.5, 4.0, 1.0
 """Weights of hue, of how rough the texture is, and of the place from top to bottom, against brightness."""
@@ -41,6 +43,9 @@ INWARDS = 1.3
 """Pixels of a hole count so many times less with each pixel from its rim: the rim is right."""
 SHARP = 40.0
 """Of the last vote: how much more good matches count than in those before, so that nothing is blurred."""
+CROWD = 0.1
+"""Added to the distance from what is chosen twice as often as if all were chosen alike, in usual distances: without it
+one smooth place fills all that is uncertain."""
 SEAM = 0.02
 """How far into a hole a difference of colour at its rim is evened out, in lengths of the long side."""
 
@@ -212,10 +217,18 @@ class _Search:
             weights = np.pad(self.level.source.numpy(), RADIUS).astype(np.float32)
         found = np.empty_like(self.matches)
         run_parallel(
-            improve, self.picture, weights, self.traits, self.usable, self.at, self.index, self.matches, found,
-            self.costs, jump, reach, 1000 * self.level.number + seed,
+            improve, self.picture, weights, self.traits, self._crowd(), self.usable, self.at, self.index,
+            self.matches, found, self.costs, jump, reach, 1000 * self.level.number + seed,
         )  # fmt: skip
         self.matches = found
+
+    def _crowd(self) -> np.ndarray:
+        """What is added to the distance from patches that have been chosen more often than others."""
+        chosen = np.zeros(self.usable.shape, np.float32)
+        np.add.at(chosen, tuple(self.matches.T), np.float32(1))
+        chosen = uniform_filter(chosen, 2 * RADIUS + 1, mode="constant")
+        alike = max(1.0, len(self.matches) / max(1, self.usable.sum()))
+        return np.float32(CROWD * np.median(self.costs)) * np.maximum(chosen / np.float32(alike) - 1, 0)
 
     def _shares(self, sharp: float) -> np.ndarray:
         """How much each patch counts: patches that fit count more, and those near the rim."""
