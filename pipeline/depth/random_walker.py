@@ -27,7 +27,9 @@ STOP = 0.05
 COLOUR_SIGMA, LEAK = 0.06, 0.005
 """Of colours in [0, 1]: how fast neighbours part, and how much all hold together: with more of it, poles go."""
 OWN = 0.55
-"""Weight of the pixel's own side beside that of the smooth depth, where a walker stops: of two sure ones it wins."""
+"""Weight of the pixel's own side beside that of the smooth depth, where a walker stops."""
+DOUBT = 0.35
+"""Chance of the near side from which a pixel is given to it: what shows some of both goes with the thing in front."""
 NEIGHBOURS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.7), (1, -1, 0.7))
 """(down, right, weight): half of the eight, each pair once."""
 TOLERANCE, ROUNDS = 1e-3, 120
@@ -52,7 +54,7 @@ def walk_to_sides(
     near_of_two, prior, band = _two_sides(1 / depth, 1 / smooth, radius)
     if not band.any():
         return depth
-    walked = _chance_of_near(prior, band, photo.cpu().numpy()) > 0.5
+    walked = _chance_of_near(prior, band, photo.cpu().numpy()) > DOUBT
     wrong = band & (walked != near_of_two)
     settled = depth.cpu().numpy().copy()
     for side in (False, True):

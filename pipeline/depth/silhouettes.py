@@ -35,10 +35,10 @@ def align_depth(
         far: the sky, which gets ``FAR_DEPTH_M``.
         smooth: the same without regard to the photo's edges, if it was upsampled with regard to them.
     """
-    maps = (depth, depth if smooth is None else smooth)
-    solid, smooth = (torch.where(far, FAR_DEPTH_M, m.clamp(1e-3, FAR_DEPTH_M)) for m in maps)
+    solid = torch.where(far, FAR_DEPTH_M, depth.clamp(1e-3, FAR_DEPTH_M))
     radius = max(3, round(RAMP * max(depth.shape)))
     sharp = settle_depth(sharpen_depth(solid, photo, radius=radius, ratio=STEP), photo)
+    smooth = sharp if smooth is None else torch.where(far, FAR_DEPTH_M, smooth.clamp(1e-3, FAR_DEPTH_M))
     return walk_to_sides(sharp, smooth, photo, radius=radius)
 
 

@@ -27,8 +27,8 @@ from ..generators import ViewRequest
 from .patch_match import CHANNELS, RADIUS, improve, vote
 
 COARSEST = 200
-"""Pixels along the long side of the coarsest picture at most: what one patch there covers is arranged as a whole. With half
-of it floors go on as fog."""
+"""Pixels along the long side of the coarsest picture at most: what one patch there covers is laid out as a whole. With
+half of it floors go on as fog."""
 ROUNDS = (8, 5, 3, 2)
 """Of search and vote, from coarse to fine; the last for all that follow."""
 FIRST_SEARCH = 6
