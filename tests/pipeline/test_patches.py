@@ -2,9 +2,12 @@
 
 import torch
 
-from cosmorama.pipeline.generators.inpaint import InpaintGenerator
+from cosmorama.pipeline.demo import demo_photo
+from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_softly
+from cosmorama.pipeline.growth import patches
 from cosmorama.pipeline.growth.grow import grow
 from cosmorama.pipeline.growth.patches import lay_patches
+from cosmorama.pipeline.photo import load_photo
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.lift import lift
 from cosmorama.reconstruct.mesh.grid import DepthPicture
@@ -109,3 +112,31 @@ def test_a_growing_scene_gets_texture_if_asked():
     assert new.sum() > 10 * HEIGHT
     assert textured.images[0][new].std() > 2 * plain.images[0][new].std()
     assert textured.images[0][new].std() > 0.7 * image.std()
+
+
+def test_no_place_of_the_photo_is_chosen_much_more_often_than_others(monkeypatch):
+    photo = load_photo(demo_photo(), long_side=216).image
+    source = torch.zeros(photo.shape[:2], dtype=torch.bool)
+    source[20:124, 30:186] = True
+    fog = torch.where(source[..., None], photo, fill_softly(photo, source))
+
+    def most_chosen() -> float:
+        """How often the hundredth part that is chosen most often is, beside the mean."""
+        searches: list[patches._Search] = []
+        monkeypatch.setattr(patches._Search, "run", lambda self: (searches.append(self), run(self)))
+        lay_patches(fog, source, ~source)
+        chosen = torch.zeros(source.shape)
+        rows, columns = torch.from_numpy(searches[-1].matches).long().T
+        chosen.index_put_((rows, columns), torch.ones(len(rows)), accumulate=True)
+        chosen = window_mean(chosen)[source].sort(descending=True).values
+        return float(chosen[: len(chosen) // 100].mean() / chosen.mean())
+
+    run = patches._Search.run
+    even = most_chosen()
+    monkeypatch.setattr(patches, "CROWD", 0.0)
+    assert even < 0.75 * most_chosen()
+
+
+def window_mean(values: torch.Tensor) -> torch.Tensor:
+    """Over a patch."""
+    return torch.nn.functional.avg_pool2d(values[None, None], 7, 1, 3)[0, 0]
