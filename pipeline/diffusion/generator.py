@@ -97,10 +97,10 @@ class DiffusionGenerator:
     ) -> Float[Tensor, "v hw ww 3"]:
         """The filled memory with what the denoiser makes of it, at working size.
 
-        One step answers with a mean, which is taken over all looks at the scene, unless a text tells of one.
+        One step answers with a mean, which is taken over all looks at the scene.
         """
         filled = filled_memory(request, self.filling)
-        if self.config.steps > 1 or request.text is not None:
+        if self.config.steps > 1:
             return (filled + self._change(request, filled, PLAIN, on_progress)).clamp(0, 1)
         change = torch.zeros_like(filled)
         for number, look in enumerate(LOOKS, start=1):

@@ -25,9 +25,11 @@ class Look:
     """Left and right exchanged."""
 
     def at(self, request: ViewRequest) -> ViewRequest:
-        """The request as it looks so; a text stays, so it should name neither colours nor sides."""
+        """The request as it looks so; without its text, which tells of the plain look's colours and sides."""
+        if self == PLAIN:
+            return request
         memory = replace(request.memory, color=request.memory.color[..., self.order])
-        request = replace(request, memory=memory, photos=request.photos[..., self.order])
+        request = replace(request, memory=memory, photos=request.photos[..., self.order], text=None)
         return mirrored_request(request) if self.mirrored else request
 
     def at_pictures(self, pictures: Float[Tensor, "v h w 3"]) -> Float[Tensor, "v h w 3"]:

@@ -177,14 +177,18 @@ def test_a_scene_in_a_mirror_or_in_other_colours_gets_the_same_answer(codec, mon
     assert (one - other).abs().max() > 0.005  # each look alone has its own answer
 
 
-def test_a_text_is_asked_about_the_plain_look_alone(codec):
-    steps = []
+def test_one_step_asks_about_every_look_and_about_the_text_only_once(codec, monkeypatch):
+    texts, steps = [], []
+
+    def conditions(asked, *args, **kwargs):
+        texts.append(asked.text)
+        return request_conditions(asked, *args, **kwargs)
+
+    monkeypatch.setattr("cosmorama.pipeline.diffusion.generator.request_conditions", conditions)
     generator = DiffusionGenerator(ViewModel(build_network(NETWORK), "v"), codec)
-    generator(request(wall()), on_progress=lambda i, n: steps.append((i, n)))
-    assert steps == [(i, len(LOOKS)) for i in range(1, len(LOOKS) + 1)]
-    steps.clear()
     generator(request(wall(), text="a red sofa on the left"), on_progress=lambda i, n: steps.append((i, n)))
-    assert steps == [(1, 1)]
+    assert steps == [(i, len(LOOKS)) for i in range(1, len(LOOKS) + 1)]
+    assert texts == ["a red sofa on the left"] + [None] * (len(LOOKS) - 1)
 
 
 def test_a_mirrored_world_is_seen_by_mirrored_cameras():
