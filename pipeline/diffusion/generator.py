@@ -33,7 +33,7 @@ from .text import encode_text, no_text
 WORKING_PIXELS = 128 * 128
 """Area of the pictures that the denoiser was trained on."""
 MULTIPLE = 2 * CELL
-GAIN = 1.5
+GAIN = 1.0
 """Of what all looks at a scene have in common: an undertrained denoiser changes too little."""
 
 

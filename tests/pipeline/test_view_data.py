@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from cosmorama.pipeline import pieces
 from cosmorama.pipeline.diffusion.batches import BatchConfig, loss_map, random_batch
 from cosmorama.pipeline.diffusion.conditions import CONDITION_NAMES
 from cosmorama.pipeline.diffusion.filling import Filling
@@ -27,6 +26,7 @@ from cosmorama.pipeline.diffusion.shards import Shards, ShardWriter
 from cosmorama.pipeline.diffusion.sources import HELD_OUT, TRAIN, world_scenes, write_scenes
 from cosmorama.pipeline.diffusion.text import no_text
 from cosmorama.pipeline.generators import Memory
+from cosmorama.pipeline.growth import pieces
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig
 from cosmorama.pipeline.latents.photos import is_held_out
 from cosmorama.pipeline.world import WorldFrame
