@@ -23,7 +23,6 @@ from .filling import Filling, fill, filling_from_file, load_filling
 from .groups import resize_images
 from .guesses import Source
 from .guidance import guided
-from .looks import LOOKS, PLAIN, Look
 from .memory import encode_memory, fill_memory
 from .model import ViewModel, load_view_model
 from .samplers import SamplerName, sampler_by_name
@@ -33,8 +32,6 @@ from .text import encode_text, no_text
 WORKING_PIXELS = 128 * 128
 """Area of the pictures that the denoiser was trained on."""
 MULTIPLE = 2 * CELL
-GAIN = 1.0
-"""Of what all looks at a scene have in common: an undertrained denoiser changes too little."""
 
 
 @dataclass(frozen=True)
@@ -97,30 +94,13 @@ class DiffusionGenerator:
     ) -> Float[Tensor, "v hw ww 3"]:
         """The filled memory with what the denoiser makes of it, at working size.
 
-        One step answers with a mean, which is taken over all looks at the scene.
+        Only the denoiser's changes go through the codec, so that the filling loses nothing there.
         """
         filled = filled_memory(request, self.filling)
-        if self.config.steps > 1:
-            return (filled + self._change(request, filled, PLAIN, on_progress)).clamp(0, 1)
-        change = torch.zeros_like(filled)
-        for number, look in enumerate(LOOKS, start=1):
-            change += self._change(request, filled, look, None) / len(LOOKS)
-            if on_progress:
-                on_progress(number, len(LOOKS))
-        return (filled + GAIN * change).clamp(0, 1)
-
-    def _change(
-        self,
-        request: ViewRequest,
-        filled: Float[Tensor, "v hw ww 3"],
-        look: Look,
-        on_progress: Callable[[int, int], None] | None,
-    ) -> Float[Tensor, "v hw ww 3"]:
-        """What the denoiser changes; only this goes through the codec, so that the filling loses nothing there."""
-        conditions = request_conditions(look.at(request), self.codec, filled=look.at_pictures(filled))
+        conditions = request_conditions(request, self.codec, filled=filled)
         before = conditions.memory_latents[0, len(request.photos) :]
         after = self._sample(conditions, request.seed, on_progress)[0, len(request.photos) :]
-        return look.back(self.codec.decode(after) - self.codec.decode(before))
+        return (filled + self.codec.decode(after) - self.codec.decode(before)).clamp(0, 1)
 
     def _sample(
         self, conditions: Conditions, seed: int, on_progress: Callable[[int, int], None] | None

@@ -23,7 +23,6 @@ from cosmorama.pipeline.diffusion.generator import (
 from cosmorama.pipeline.diffusion.groups import PosedViews
 from cosmorama.pipeline.diffusion.guesses import Source
 from cosmorama.pipeline.diffusion.held_out import NOISE_LEVELS, held_out_errors
-from cosmorama.pipeline.diffusion.looks import LOOKS, PLAIN, Look, mirrored_cameras
 from cosmorama.pipeline.diffusion.memory import fill_memory, remember
 from cosmorama.pipeline.diffusion.model import ViewModel, build_network
 from cosmorama.pipeline.diffusion.prepare import prepare_scene
@@ -151,53 +150,6 @@ def test_without_starting_noise_the_seed_does_not_matter(codec):
     asked = request(wall())
     still = DiffusionGenerator(model, codec, config=SamplingConfig(steps=3, noise=0.0))
     assert torch.equal(still(asked), still(replace(asked, seed=1)))
-
-
-def loud(network):
-    """With weights that change something; before training the last layer is zero."""
-    torch.manual_seed(1)
-    for parameter in network.parameters():
-        parameter.data += 0.05 * torch.randn_like(parameter)
-    return network
-
-
-@pytest.mark.parametrize("look", [Look(mirrored=True), Look((1, 2, 0)), Look((2, 0, 1), mirrored=True)])
-def test_a_scene_in_a_mirror_or_in_other_colours_gets_the_same_answer(codec, monkeypatch, look):
-    monkeypatch.setattr("cosmorama.pipeline.diffusion.generator.WORKING_PIXELS", WIDTH * HEIGHT)
-    still = DiffusionGenerator(
-        ViewModel(loud(build_network(NETWORK)), "v"), codec, config=SamplingConfig(noise=0.0)
-    )
-    asked = request(wall())
-    straight = still._generated(asked, None)
-    filled = filled_memory(asked, None)
-    assert (straight - filled).abs().max() > 0.02
-    torch.testing.assert_close(look.back(still._generated(look.at(asked), None)), straight, atol=2e-3, rtol=0)
-    one = (filled + still._change(asked, filled, PLAIN, None)).clamp(0, 1)
-    other = (filled + still._change(asked, filled, look, None)).clamp(0, 1)
-    assert (one - other).abs().max() > 0.005  # each look alone has its own answer
-
-
-def test_one_step_asks_about_every_look_and_about_the_text_only_once(codec, monkeypatch):
-    texts, steps = [], []
-
-    def conditions(asked, *args, **kwargs):
-        texts.append(asked.text)
-        return request_conditions(asked, *args, **kwargs)
-
-    monkeypatch.setattr("cosmorama.pipeline.diffusion.generator.request_conditions", conditions)
-    generator = DiffusionGenerator(ViewModel(build_network(NETWORK), "v"), codec)
-    generator(request(wall(), text="a red sofa on the left"), on_progress=lambda i, n: steps.append((i, n)))
-    assert steps == [(i, len(LOOKS)) for i in range(1, len(LOOKS) + 1)]
-    assert texts == ["a red sofa on the left"] + [None] * (len(LOOKS) - 1)
-
-
-def test_a_mirrored_world_is_seen_by_mirrored_cameras():
-    views = wall()
-    cameras = mirrored_cameras(views.cameras)
-    turned = torch.tensor([-1.0, 1.0, 1.0])
-    points = views.cameras.unproject(views.depth) * turned
-    torch.testing.assert_close(cameras.unproject(views.depth.flip(2)).flip(2), points)
-    torch.testing.assert_close(mirrored_cameras(cameras).intrinsics, views.cameras.intrinsics)
 
 
 def test_what_the_denoiser_does_not_change_is_the_filling(codec):
