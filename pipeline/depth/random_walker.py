@@ -43,7 +43,7 @@ def walk_to_sides(
     *,
     radius: int,
 ) -> Float[Tensor, "h w"]:
-    """Depth whose silhouettes are lines: pixels that are on the wrong side take the depth of the nearest on the other.
+    """Depth whose silhouettes are lines: pixels on the wrong side take the depth of the nearest on the right one.
 
     Args:
         depth: > 0, with steps one pixel wide.
@@ -74,9 +74,8 @@ def _two_sides(
     far, near = window_min(inverse, radius), window_max(inverse, radius)
     step = near - far
     wide = window_max(inverse, 2 * radius) - window_min(inverse, 2 * radius)
-    is_step = (near > RATIO * far) & (
-        step > 0.6 * wide
-    )  # a slope changes twice as much over twice the window
+    # a slope changes twice as much over twice the window
+    is_step = (near > RATIO * far) & (step > 0.6 * wide)
     place, smooth_place = (((m - far) / step.clamp_min(1e-9)).clamp(0, 1) for m in (inverse, smooth))
     between = ((place > 0.25) & (place < 0.75)).float().cpu().numpy()
     is_near = place > 0.5

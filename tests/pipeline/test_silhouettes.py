@@ -45,6 +45,18 @@ def test_a_gleam_on_a_rim_stays_with_what_gleams_and_a_pole_stays() -> None:
     assert torch.equal(settled, depth)
 
 
+def test_in_doubt_a_pixel_goes_with_the_thing_in_front() -> None:
+    depth, photo, _ = (v.repeat_interleave(4, 0).repeat_interleave(4, 1) for v in _box())
+    photo[40:120, 160:162] = torch.tensor(
+        [0.5, 0.4, 0.9]
+    )  # a rim like neither, half-way up the network's ramp
+    smooth = depth.clone()
+    smooth[40:120, 160:162] = 1 / (0.9 * 1.0 + 0.1 / 3)
+    settled = walk_to_sides(depth, smooth, photo, radius=6)
+    assert (settled[44:116, 160:162] == 1.0).all()
+    assert torch.equal(settled[:, 166:], depth[:, 166:])
+
+
 def test_where_there_is_a_third_side_nothing_is_settled() -> None:
     depth, photo, _ = _box()
     depth[:, 40:50] = 1.5
