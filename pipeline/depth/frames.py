@@ -122,7 +122,7 @@ class WorldFrames:
         focal = float(self._world.scenes[scene]["frames"][frame]["intrinsics"][0][0])
         if self._world.scenes[scene]["indoor"]:
             depth, far = torch.where(depth > INDOORS_M, 0.0, depth), torch.zeros_like(far)
-        known = torch.where(far | (depth > FAR_DEPTH_M), 0.0, depth)
+        known = torch.where(far, 0.0, depth.clamp(max=FAR_DEPTH_M))
         instances = torch.from_numpy(self._world.instances(scene, frame).astype(np.int64))
         return DepthFrame(image, known, far, focal, f"{scene}-{frame}", instances)
 

@@ -205,7 +205,7 @@ def _licences(scene: Scene) -> tuple[str, ...]:
 
 def _build(brief: Brief, rng: np.random.Generator) -> tuple[Scene, dict[int, Wish]]:
     if not brief.indoor:
-        return grant_outdoors(make_outdoors(rng, kind=brief.kind), brief.wishes, rng)
+        return grant_outdoors(make_outdoors(rng, kind=brief.kind, around=brief.around), brief.wishes, rng)
     granted: dict[int, Wish] = {}
 
     def furnish(layout: Layout) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from .roles import Piece, pick
 from .scene import Motion, Placement, Scene, Sky
 from .shapes import box, one_material, quad
 from .shell import house
+from .vistas import make_vista, tower_at
 
 KINDS = ("street", "square", "garden", "field", "car park", "park")
 WEIGHTS = (0.3, 0.12, 0.2, 0.14, 0.1, 0.14)
@@ -19,8 +21,16 @@ HALF = 24.0
 """Half the side of the furnished square, metres."""
 
 
-def make_outdoors(rng: np.random.Generator, *, kind: str | None = None) -> Scene:
-    """An open scene of a kind of `KINDS`; random when None."""
+def make_outdoors(
+    rng: np.random.Generator, *, kind: str | None = None, around: Collection[str] | None = None
+) -> Scene:
+    """An open scene.
+
+    Args:
+        rng: of everything.
+        kind: of ``KINDS``; random when None.
+        around: which of ``vistas.KINDS`` it has; random when None.
+    """
     kind = kind or str(rng.choice(KINDS, p=WEIGHTS))
     if kind not in KINDS:
         raise ValueError(f"no such kind of open scene: {kind!r}; there are {KINDS}")
@@ -31,13 +41,15 @@ def make_outdoors(rng: np.random.Generator, *, kind: str | None = None) -> Scene
         _square(field, parked=kind == "car park")
     else:
         _green(field, kind)
+    sky = open_sky(rng)
+    _surround(field, around, built_up=kind in ("street", "square", "car park"))
     return Scene(
         kind=kind,
         indoor=False,
         placements=tuple(field.placements),
         lamps=(),
         windows=(),
-        sky=open_sky(rng),
+        sky=sky,
         low=(-HALF, -HALF, -0.5),
         high=(HALF, HALF, 13.0),
     )
@@ -145,6 +157,25 @@ def _skyline(field: _Ground, count: int, nearest: float) -> None:
             piece = pick("tree", rng)
             matrix = placement_matrix(x, y, turn=angle, scale=float(rng.uniform(0.8, 1.5)))
             field.placements.append(Placement(piece.model, matrix, "", piece.key, background=True))
+
+
+def _surround(field: _Ground, asked: Collection[str] | None, *, built_up: bool) -> None:
+    """Mountains, woods, water and towers."""
+    rng = field.rng
+    around, towers = make_vista(rng, built_up=built_up, asked=asked)
+    field.placements += around
+    for model in towers:
+        for _ in range(6):
+            angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(7, 40)
+            x, y, radius = (
+                distance * np.cos(angle),
+                distance * np.sin(angle),
+                float(model.size[:2].max()) / 2,
+            )
+            if field.free(x, y, radius):
+                field.discs.append((x, y, radius))
+                field.placements.append(tower_at(model, x, y, float(rng.uniform(0, 2 * np.pi))))
+                break
 
 
 def _street(field: _Ground) -> None:

@@ -24,6 +24,11 @@ PLACES: dict[str, str] = {
 }  # fmt: skip
 """Kinds of rooms and open scenes, and words for them."""
 OUTDOORS = ("street", "square", "garden", "field", "car park", "park")
+AROUND: dict[str, str] = {
+    "mountains": "mountain, mountain range, hill, peak, alp", "wood": "forest edge, edge of a forest, edge of a wood, woods, trees all around",
+    "lake": "lake, sea, pond, water, ocean", "towers": "tower, lighthouse, pagoda, bell tower",
+}  # fmt: skip
+"""What lies around places in the open (``vistas.KINDS``), and words for it."""
 THINGS: dict[str, str] = {
     "sofa": "sofa, couch, settee, loveseat, futon", "armchair": "armchair, easy chair, recliner, ottoman, pouf",
     "office_chair": "office chair, desk chair, swivel chair", "bar_stool": "bar stool", "chair": "chair, stool, seat",
@@ -116,6 +121,8 @@ class Brief:
     wishes: tuple[Wish, ...] = ()
     shell: tuple[tuple[str, str | None, str | None], ...] = ()
     """(wall or floor, colour, material)."""
+    around: tuple[str, ...] = ()
+    """Of ``AROUND``; in the open alone."""
     unknown: tuple[str, ...] = ()
     """Words that were not understood."""
 
@@ -132,6 +139,7 @@ def read_sentence(text: str) -> Brief:
         text: English, any length; upper and lower case and punctuation do not matter.
     """
     kind, wishes, shell, unknown = None, [], [], []
+    around: dict[str, str] = {}
     color = material = None
     count = 1
     tokens = re.findall(r"[a-z]+|,", text.lower().replace("-", " "))
@@ -153,6 +161,9 @@ def read_sentence(text: str) -> Brief:
                 wish = Wish(role, words, color, material, None, names)
                 wishes += [wish] * min(count if count > 1 else 1, 6)
                 color, material, count = None, None, 1
+            case ("around", name):
+                around[name] = words
+                color, material, count = None, None, 1
             case ("shell", part):
                 shell.append((part, color, material))
                 color, material, count = None, None, 1
@@ -164,8 +175,11 @@ def read_sentence(text: str) -> Brief:
                 count = number
             case ("unknown",):
                 unknown.append(words)
-    kind = kind or _kind_of([w.role for w in wishes])
-    return Brief(kind, tuple(wishes[:MOST]), tuple(shell), tuple(dict.fromkeys(unknown)))
+    kind = kind or ("field" if around and not wishes else _kind_of([w.role for w in wishes]))
+    if kind not in OUTDOORS:
+        unknown += around.values()
+        around = {}
+    return Brief(kind, tuple(wishes[:MOST]), tuple(shell), tuple(around), tuple(dict.fromkeys(unknown)))
 
 
 def _side(tokens: list[str], position: int) -> Side | None:
@@ -222,6 +236,9 @@ def _vocabulary() -> dict[str, tuple]:
     for kind, listed in PLACES.items():
         for phrase in listed.split(", "):
             words.setdefault(phrase, ("place", kind))
+    for name, listed in AROUND.items():
+        for phrase in listed.split(", "):
+            words.setdefault(phrase, ("around", name))
     words |= {word: ("shell", part) for word, part in SHELL.items()}
     words |= {word: ("number", number) for word, number in NUMBERS.items()}
     words |= {word: ("color", word) for word in COLORS}

@@ -4,7 +4,8 @@ import pytest
 
 from cosmorama.pipeline.world import sentence
 from cosmorama.pipeline.world.rooms import KINDS
-from cosmorama.pipeline.world.sentence import OUTDOORS, PLACES, THINGS, read_sentence
+from cosmorama.pipeline.world.sentence import AROUND, OUTDOORS, PLACES, THINGS, read_sentence
+from cosmorama.pipeline.world.vistas import KINDS as VISTAS
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,20 @@ def test_the_place_is_named_or_follows_from_the_things():
     assert read_sentence("three cars").kind == "street"
     assert read_sentence("").kind == "living room"
     assert not read_sentence("a meadow").indoor
+
+
+def test_what_lies_around_a_place_in_the_open():
+    brief = read_sentence("a meadow by a lake with two horses, mountains and a lighthouse")
+    assert (brief.kind, brief.around) == ("field", ("lake", "mountains", "towers"))
+    assert [w.role for w in brief.wishes] == ["large_animal", "large_animal"]
+    assert read_sentence("snowy mountains").kind == "field"
+    assert read_sentence("a street").around == ()
+    room = read_sentence("a kitchen with mountains")
+    assert (room.around, room.unknown) == ((), ("mountains",))
+
+
+def test_all_that_can_lie_around_can_be_asked_for():
+    assert set(AROUND) == set(VISTAS)
 
 
 def test_walls_and_floors_are_no_things():
