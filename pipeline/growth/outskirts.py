@@ -1,10 +1,11 @@
 """What a photo's scene shows to those who go further than its views went: coarse, so that nobody looks into a void.
 
 The views along the planned path are the good ones. A wide picture from where the photo was taken goes on beyond its
-edges, which browsers show first, and a ring of them around it closes what still gapes behind things when one leaves
-the path. They come when all else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are
-filled by the inpainting routine and with patches, whatever generator made the views: this far out the bundled network
-has nothing to tell but grey.
+edges, which browsers show first; a ring of them around it closes what still gapes behind things when one leaves
+the path; a last look from paths twice as wide closes the cracks that open between all of these. They come when all
+else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are filled by the inpainting
+routine and with patches, cracks by the routine alone, whatever generator made the views: this far out the bundled
+network has nothing to tell but grey.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dataclasses import replace
 
 import torch
 
-from ...reconstruct.cameras import Cameras, look_at
+from ...reconstruct.cameras import Cameras, cat_cameras, look_at
 from ...reconstruct.gaussians import Gaussians
 from ...reconstruct.mesh.grid import DepthPicture
 from ..generators.inpaint import InpaintGenerator
-from ..trajectories import Reach
+from ..trajectories import Reach, plan_trajectory
 from .grow import Growth, grow
 
 FRAME_SCALE, FRAME_LENS = 0.85, 0.72
@@ -31,6 +32,8 @@ RADIUS = 0.6
 """Of the ring in steps of the paths, twice as far out as the widest of them goes."""
 OVERLAP = 2
 """Pixels by which they go on under the rim of what was there."""
+WIDE, WIDER = 1.5, 2.0
+"""Extents, beside the planned path's, of those from which cracks are looked for."""
 
 
 def grow_outskirts(
@@ -51,9 +54,14 @@ def grow_outskirts(
     Returns:
         The scene; its views are those it had, the ring is too coarse to be shown or fitted to.
     """
-    groups = [_seen_wider(photo.camera, FRAME_LENS, FRAME_SCALE), ring_cameras(photo.camera, reach)]
+    home = photo.camera
+    groups = [
+        (_seen_wider(home, FRAME_LENS, FRAME_SCALE), True),
+        (ring_cameras(home, reach), True),
+        (crack_cameras(home, reach), False),
+    ]
     generator = InpaintGenerator()
-    total, before = sum(len(cameras) for cameras in groups), 0
+    total, before = sum(len(cameras) for cameras, _ in groups), 0
     stopped = False
 
     def shown(done: int, gaussians: Gaussians, *_: object) -> bool:
@@ -61,11 +69,11 @@ def grow_outskirts(
         stopped = on_view is not None and on_view(before + done, total, gaussians)
         return stopped
 
-    for cameras in groups:
+    for cameras, textured in groups:
         if stopped:
             break
         around = grow(
-            growth.gaussians, photo, cameras, generator, seed=before, overlap=OVERLAP, textured=True, on_view=shown,
+            growth.gaussians, photo, cameras, generator, seed=before, overlap=OVERLAP, textured=textured, on_view=shown,
         )  # fmt: skip
         growth = replace(growth, gaussians=around.gaussians, pieces=[*growth.pieces, *around.pieces])
         before += len(cameras)
@@ -85,6 +93,18 @@ def ring_cameras(home: Cameras, reach: Reach) -> Cameras:
     count = len(poses)
     cameras = Cameras(poses, home.intrinsics.expand(count, 3, 3), home.width, home.height)
     return _seen_wider(cameras, RING_LENS, RING_SCALE)
+
+
+def crack_cameras(home: Cameras, reach: Reach) -> Cameras:
+    """Cameras that look for cracks: ends of orbits and places on a spiral, as large as the photo.
+
+    Args:
+        home: the photo's, a batch of one.
+        reach: of the paths.
+    """
+    ends = [plan_trajectory("orbit", home, reach, 4, extent=extent)[[1, 3]] for extent in (WIDER, WIDE)]
+    around = plan_trajectory("spiral", home, reach, 9, extent=WIDER)[[1, 3, 5, 7]]
+    return cat_cameras([*ends, around])
 
 
 def _seen_wider(cameras: Cameras, lens: float, scale: float) -> Cameras:

@@ -6,7 +6,7 @@ import torch
 from cosmorama.pipeline.benchmark import voids as voids_of
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
 from cosmorama.pipeline.growth.grow import grow
-from cosmorama.pipeline.growth.outskirts import RING, RING_SCALE, grow_outskirts, ring_cameras
+from cosmorama.pipeline.growth.outskirts import RING, RING_SCALE, crack_cameras, grow_outskirts, ring_cameras
 from cosmorama.pipeline.growth.pieces import show
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
 from cosmorama.reconstruct.cameras import Cameras, look_at, pinhole_intrinsics
@@ -50,7 +50,7 @@ def test_who_leaves_the_path_looks_into_no_void():
     before, after = ([voids(g, camera) for camera in far] for g in (growth.gaussians, around.gaussians))
     assert min(before) > 0.02
     assert max(after) < 0.005
-    views = 1 + len(RING)
+    views = 1 + len(RING) + len(crack_cameras(HOME, reach))
     assert calls == [(n + 1, views) for n in range(views)]
     assert len(around.pieces) == len(growth.pieces) + views
     assert around.images is growth.images  # these pictures are nothing to be fitted to
@@ -64,6 +64,26 @@ def test_who_leaves_the_path_looks_into_no_void():
     left = rasterize(around.gaussians, far[0]).color[0]
     beside_box = left[30:40, 2:20]
     assert (beside_box - torch.tensor([0.0, 0.0, 0.8])).abs().mean() < 0.1  # wall, not box
+
+
+def test_no_cracks_open_on_wide_paths():
+    photo = box_before_wall()
+    blocks = 1.2 + 2 * torch.rand(H // 8, W // 8, generator=torch.Generator().manual_seed(0))
+    photo.depth[:] = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)
+    reach = reach_of(photo.depth)
+    growth = grow(lift(photo.image, photo.depth, HOME), photo, HOME, InpaintGenerator(), seed=0)
+    around = grow_outskirts(growth, photo, reach)
+    last = around.pieces[-len(crack_cameras(HOME, reach)) :]
+    count = len(around.gaussians) - sum(int(piece.mask.sum()) for piece in last)
+    before_last_look = around.gaussians[torch.arange(count)]
+    for kind in ("orbit", "spiral"):
+        path = plan_trajectory(kind, HOME, reach, 13, extent=1.8)
+        before, after = (
+            float((rasterize(gaussians, path).alpha < 0.5).float().mean())
+            for gaussians in (before_last_look, around.gaussians)
+        )
+        assert before > 0.005
+        assert after < 0.2 * before
 
 
 def test_the_ring_hides_nothing_of_the_photo():
