@@ -1,4 +1,4 @@
-"""A sheet of scenes made of photos, to look at: a row each, failures included.
+"""A sheet of scenes made of photos, to look at, failures included: a row each, upright photos two in a row.
 
     python tests/benchmarks/photo_sheet.py SHEET.jpg SCENES PHOTO...
 
@@ -40,12 +40,23 @@ def main() -> None:
             report = make_scene([photo], out, MakeOptions(preset="draft", generator="views"))
             print(f"{photo.stem}: {report.seconds:.0f} s, {report.psnr_input_view:.1f} dB", flush=True)
         rows.append(row_of(load_scene(out)))
-    together = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)))
-    top = 0
+    packed(rows).save(sheet, quality=80, optimize=True)
+
+
+def packed(rows: list[Image.Image]) -> Image.Image:
+    """Rows below each other, two narrow ones that follow each other side by side."""
+    width = max(row.width for row in rows)
+    places: list[tuple[int, int]] = []
+    left = top = height = 0
     for row in rows:
-        together.paste(row, (0, top))
-        top += row.height
-    together.save(sheet, quality=80, optimize=True)
+        if left + row.width > width:
+            left, top, height = 0, top + height, 0
+        places.append((left, top))
+        left, height = left + row.width, max(height, row.height)
+    together = Image.new("RGB", (width, top + height), "white")
+    for row, place in zip(rows, places, strict=True):
+        together.paste(row, place)
+    return together
 
 
 @torch.no_grad()
