@@ -43,12 +43,13 @@ def _run_once(photo: Path, preset: str) -> dict[str, Any]:
         return {**json.loads(run.stdout), "voids": round(voids(load_scene(Path(folder) / "scene")), 4)}
 
 
-WIDER = 2.0
-"""Extent of the path from which voids are counted, beside the one that the scene was made for."""
+WIDER = 1.8
+"""Extent of the path from which voids are counted, beside the one that the scene was made for; none of those from which
+scenes are mended."""
 
 
 def voids(scene: Scene) -> float:
-    """Share of pixels that show nothing, seen from an orbit twice as wide as the planned one."""
+    """Share of pixels that show nothing, seen from an orbit ``WIDER`` than the planned one."""
     home = scene.home
     assert home is not None
     with torch.no_grad():

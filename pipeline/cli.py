@@ -24,6 +24,10 @@ COMMANDS = {
     "export": ("export:Export", "scene -> splat, mesh and web files"),
     "train world": ("train_world:TrainWorld", "render the synthetic world that everything learns from"),
     "train depth": ("train_depth:TrainDepth", "the depth head, on the synthetic world"),
+    "train outdoors": (
+        "train_outdoors:TrainOutdoors",
+        "the depth head's parts for photos of the open, and the probe",
+    ),
     "train codec": ("train_codec:TrainCodec", "the latent codec of the view generator"),
     "train filling": (
         "train_filling:TrainFilling",

@@ -59,8 +59,9 @@ def _remark(place: WorldGenerator) -> str:
     brief = place.brief
     unseen = Counter(wish.label for wish in place.unseen)
     seen = Counter(wish.label for wish in brief.wishes) - unseen
-    things = ", ".join(filter(None, (_listed(seen), *brief.around)))
-    parts = [f"a {brief.kind} of the synthetic world with: {things or 'what belongs there'}"]
+    parts = [f"a {brief.kind} of the synthetic world with: {_listed(seen) or 'what belongs there'}"]
+    if brief.around:
+        parts.append(f"around it: {', '.join(brief.around)}")
     if unseen:
         parts.append(f"not in the picture: {_listed(unseen)}")
     if brief.unknown:

@@ -42,7 +42,7 @@ def expected_seconds(preset: Preset) -> dict[str, float]:
     pixels = (preset.long_side / 512) ** 2
     shares = {
         "photo": 0.1, "depth": 2.2, "splats": 0.1 * pixels, "views": 0.65 * preset.views * pixels,
-        "refine": 0.117 * preset.iterations * pixels, "outskirts": 2.4 * pixels,
+        "refine": 0.117 * preset.iterations * pixels, "outskirts": 3.8 * pixels,
         "write": 0.066 * preset.clip_frames * pixels,
     }  # fmt: skip
     total = sum(shares.values())

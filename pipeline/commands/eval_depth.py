@@ -23,7 +23,9 @@ class EvalDepth:
     depth_model: str = "cosmorama"
     """``cosmorama``, or a depth model on the transformers hub, or a folder holding one."""
     weights: Path | None = None
-    """A head.safetensors of ``train depth`` in place of the shipped one."""
+    """A head.safetensors of ``train depth`` in place of the shipped one, for all photos alike."""
+    outdoors: Path | None = None
+    """A file of ``train outdoors`` in place of the shipped one."""
     device: str = "cpu"
     json: bool = False
     """One JSON object on stdout."""
@@ -35,8 +37,8 @@ class EvalDepth:
         from ..depth.evaluation import evaluate_folder
         from ..progress import Reporter
 
-        if self.weights is not None:
-            estimator = load_cosmorama_estimator(self.device, weights=self.weights)
+        if self.weights or self.outdoors:
+            estimator = load_cosmorama_estimator(self.device, weights=self.weights, outdoors=self.outdoors)
         else:
             estimator = load_depth_estimator(self.depth_model, self.device)
         with Reporter().stage("depth") as advance:

@@ -42,6 +42,9 @@ class TrainDepth:
     """A head.safetensors to start from; its shape is taken too."""
     dilations: tuple[int, ...] | None = None
     """Of further residual blocks, which see wider; those that --initial lacks begin as the identity."""
+    only: tuple[str, ...] = ()
+    """Beginnings of the names of the parts that are trained, and alone written (coarse.2 refine out): the rest is
+    --initial's."""
     finish: bool = False
     """For a last, short run from a trained head: the loss also counts what `eval depth` measures."""
     stop_after: int | None = None
@@ -56,6 +59,7 @@ class TrainDepth:
         """Train."""
         import torch
 
+        from ...reconstruct.errors import InputError
         from ..depth.sources import cached_source, is_feature_cache, live_source
         from ..depth.training import train_depth_head
         from ..training.checkpoints import load_weights
@@ -65,6 +69,8 @@ class TrainDepth:
             torch.set_num_threads(self.threads)
         stored, initial = load_weights(self.initial) if self.initial else (None, None)
         config = self._config(stored)
+        if self.only and not self.initial:
+            raise InputError("--only trains parts of the head that --initial names")
         with join_processes(self.device or ("cuda" if self.preset == "gpu" else "cpu")) as processes:
             if self.preset == "gpu" and not is_feature_cache(self.data):
                 source = live_source(
@@ -77,7 +83,7 @@ class TrainDepth:
                 )  # fmt: skip
             train_depth_head(
                 source.batch_at, source.validation, config, out=self.out, processes=processes,
-                probe_batches=source.probe_batches, initial=initial,
+                probe_batches=source.probe_batches, initial=initial, only=self.only,
                 on_progress=_print if processes.is_main else None,
             )  # fmt: skip
 

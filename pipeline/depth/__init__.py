@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 FAR_DEPTH_M = 100.0
-"""What sky gets: finite, and beyond everything the estimator calls solid."""
+"""What sky gets: finite, and as far as the farthest that the estimator calls solid."""
 
 
 @dataclass(frozen=True)

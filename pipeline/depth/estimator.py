@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,12 +19,14 @@ from .augment import resize_photo
 from .closer import look_closer
 from .features import photo_for_head
 from .head import DepthHead, HeadOutput, head_config, normalised_focal
+from .outdoor_head import OutdoorHead, load_outdoor_head
 from .piecewise_planar import even_out
 from .silhouettes import align_depth
-from .sky import far_enough, without_islands
+from .sky import far_enough, with_clouds, without_islands
 from .upsample import resize_map, upsample_depth
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
+OUTDOORS = WEIGHTS.with_name("outdoors.safetensors")
 LICENCES = (
     "Apache-2.0 (this head, trained on CC0 and CC-BY 3.0 models: see assets/depth)",
     DINOV2_SMALL.licence,
@@ -37,6 +40,14 @@ WITHIN = math.log(1.25)
 """Confidence is the chance that depth is within this factor of the truth."""
 
 
+class _Look(NamedTuple):
+    """What the heads are given."""
+
+    features: list[Float[Tensor, "1 hp wp c"]]
+    photo: Float[Tensor, "1 h w 3"]
+    mirrored: bool
+
+
 class CosmoramaEstimator:
     """Metric depth, confidence and sky of one photo."""
 
@@ -44,11 +55,13 @@ class CosmoramaEstimator:
         self,
         head: DepthHead,
         *,
+        outdoors: OutdoorHead | None = None,
         tokens: int = TOKENS,
         views: tuple[tuple[float, bool], ...] = VIEWS,
         name: str = "cosmorama",
     ) -> None:
         self.head = head.eval()
+        self.outdoors = outdoors
         self.tokens = tokens
         self.views = views
         self.name = name
@@ -70,35 +83,53 @@ class CosmoramaEstimator:
         far = far_enough(upsample_depth(output.far_logit.clamp(-1, 1), coarse_photo, photo) > 0, log_depth)
         unit = normalised_focal(focal_px, width, height)
         depth, far = without_islands((log_depth.exp() * unit).clamp(1e-3, FAR_DEPTH_M), far)
+        far = with_clouds(far, depth, unit)
         smooth = resize_map(output.log_depth, (height, width)).exp() * unit
         depth = align_depth(depth, photo, far=far, smooth=smooth)
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))
 
+    @torch.inference_mode()
+    def pooled(self, image: Float[Tensor, "h w 3"]) -> Float[Tensor, "c"]:
+        """The mean of the features by which rooms are told from the open."""
+        return self.head.pooled(self._look(image).features)[0]
+
     def _predict(self, image: Tensor) -> tuple[HeadOutput, Float[Tensor, "h w 3"]]:
         """The answer to the photo and to its parts, see ``closer``, evened out, and the photo at its size."""
-        answers = [self._answer(image, share, mirrored=mirrored) for share, mirrored in self.views]
+        looks = [self._look(image, share, mirrored=mirrored) for share, mirrored in self.views]
+        outdoors = self.outdoors.share(looks[0].features) if self.outdoors else 0.0
+        answers = [self._answer(look, outdoors) for look in looks]
         size = answers[0].log_depth.shape
         log_depth, log_scale, far_logit = (
             torch.stack([resize_map(v, size) for v in values]).mean(0)
             for values in zip(*answers, strict=True)
         )
-        log_depth = look_closer(log_depth, far_logit > 0, image, lambda part: self._answer(part).log_depth)
+
+        def answer(part: Tensor) -> Tensor:
+            return self._answer(self._look(part), outdoors).log_depth
+
+        log_depth = look_closer(log_depth, far_logit > 0, image, answer)
         size = log_depth.shape
         small = torch.stack([resize_map(channel, size, antialias=True) for channel in image.unbind(-1)], -1)
         far_logit = resize_map(far_logit, size)
         log_depth = even_out(log_depth, far_logit > 0, small)
         return HeadOutput(log_depth, resize_map(log_scale, size), far_logit), small
 
-    def _answer(self, image: Tensor, share: float = 1.0, *, mirrored: bool = False) -> HeadOutput:
-        """The head's, to one picture at ``share`` of the tokens."""
+    def _look(self, image: Tensor, share: float = 1.0, *, mirrored: bool = False) -> _Look:
+        """Features of one picture at ``share`` of the tokens."""
         height, width = image.shape[:2]
         photo = resize_photo(image, token_grid(width, height, round(self.tokens * share)))
         photo = photo.flip(1) if mirrored else photo
         features = dinov2_features(photo[None], layers=self.head.config.layers)
-        answer = self.head(features, photo_for_head(photo)[None])
-        return HeadOutput(*(v[0].flip(1) if mirrored else v[0] for v in answer))
+        return _Look(features, photo_for_head(photo)[None], mirrored)
+
+    def _answer(self, look: _Look, outdoors: float) -> HeadOutput:
+        """What is made of them: ``outdoors`` is the share of the head for the open."""
+        heads = [(1 - outdoors, self.head)] + ([(outdoors, self.outdoors.head)] if self.outdoors else [])
+        said = [(share, head(look.features, look.photo)) for share, head in heads if share > 0]
+        answer = [torch.cat([share * values[i] for share, values in said]).sum(0) for i in range(3)]
+        return HeadOutput(*(v.flip(1) if look.mirrored else v for v in answer))
 
 
 def token_grid(width: int, height: int, tokens: int) -> tuple[int, int]:
@@ -109,9 +140,31 @@ def token_grid(width: int, height: int, tokens: int) -> tuple[int, int]:
 
 
 def load_cosmorama_estimator(
-    device: torch.device | str = "cpu", *, weights: Path = WEIGHTS, tokens: int = TOKENS
+    device: torch.device | str = "cpu",
+    *,
+    weights: Path | None = None,
+    outdoors: Path | None = None,
+    tokens: int = TOKENS,
 ) -> CosmoramaEstimator:
-    """The shipped estimator, or the one in another weights file.
+    """The shipped estimator, or the one in other weights files.
+
+    Args:
+        device: where it runs.
+        weights: a head; default the shipped one with its parts for the open.
+        outdoors: parts for the open; default none for a head from a file.
+        tokens: of the larger look at the photo.
+
+    Raises:
+        InputError: no such weights, or they are of another network.
+    """
+    head = load_head(weights or WEIGHTS).to(device)
+    outdoors = outdoors or (OUTDOORS if weights is None else None)
+    parts = load_outdoor_head(outdoors, head) if outdoors else None
+    return CosmoramaEstimator(head, outdoors=parts, tokens=tokens)
+
+
+def load_head(weights: Path = WEIGHTS) -> DepthHead:
+    """The shipped head for rooms, or the one in another file.
 
     Raises:
         InputError: no such weights, or they are of another network.
@@ -124,4 +177,4 @@ def load_cosmorama_estimator(
         head.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{weights} holds no head of this version's shape; train it anew") from error
-    return CosmoramaEstimator(head.to(device), tokens=tokens)
+    return head

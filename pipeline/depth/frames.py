@@ -33,7 +33,7 @@ class DepthFrame:
     image: Float[Tensor, "h w 3"]
     """sRGB in [0, 1]."""
     depth_m: Float[Tensor, "h w"]
-    """Metres along z; 0 where unknown or far."""
+    """Metres along z, ``FAR_DEPTH_M`` also for what is further; 0 where unknown or sky."""
     far: Bool[Tensor, "h w"]
     """Known to be sky."""
     focal_px: float

@@ -171,6 +171,10 @@ class DepthHead(nn.Module):
         mean, whitening = self.get_buffer("feature_mean"), self.get_buffer("whitening")
         return [(f - m) @ w for f, m, w in zip(features, mean, whitening, strict=True)]
 
+    def pooled(self, features: list[Float[Tensor, "b hp wp c"]]) -> Float[Tensor, "b lc"]:
+        """Mean of the whitened features over the photo, layer by layer."""
+        return torch.cat(self.whitened(features), dim=-1).mean(dim=(1, 2))
+
     def _dropped(self, feature: Float[Tensor, "b hp wp c"]) -> Float[Tensor, "b hp wp c"]:
         p = self.config.feature_dropout
         if not self.training or p == 0:

@@ -49,6 +49,7 @@ def train_depth_head(
     processes: Processes,
     probe_batches: Sequence[Callable[[], Batch]] = (),
     initial: dict[str, Tensor] | None = None,
+    only: Sequence[str] = (),
     on_progress: Callable[..., None] | None = None,
 ) -> DepthHead:
     """Train, or go on training, a head; leaves config.json, curve.jsonl, checkpoint and head.safetensors in ``out``.
@@ -62,6 +63,7 @@ def train_depth_head(
         probe_batches: what ``initialise_head`` takes, for a run that starts from nothing; without them the whitening
             is the identity.
         initial: weights to start from, when the run is new.
+        only: beginnings of names of the parameters that are trained, and alone kept in head.safetensors; all if empty.
         on_progress: called as (step, steps, loss=...).
 
     Returns:
@@ -74,6 +76,10 @@ def train_depth_head(
         go_on_from(head, initial)
     elif fresh and probe_batches:
         initialise_head(head, probe_batches)
+    kept = None
+    if only:
+        freeze_all_but(head, only)
+        kept = {name for name, parameter in head.named_parameters() if parameter.requires_grad}
     out.mkdir(parents=True, exist_ok=True)
     if processes.is_main:
         with atomic_write(out / CONFIG) as temporary:
@@ -95,7 +101,7 @@ def train_depth_head(
 
     def keep(step: int, averaged: nn.Module) -> None:
         assert isinstance(averaged, DepthHead)
-        save_weights(out / WEIGHTS, averaged, config={"head": asdict(config.head), "step": step})
+        save_weights(out / WEIGHTS, averaged, config={"head": asdict(config.head), "step": step}, only=kept)
         scores = validate(averaged, validation[: config.validation_batches], processes.device)
         add_to_curve(out, step, scores)
 
@@ -120,6 +126,21 @@ def go_on_from(head: DepthHead, weights: dict[str, Tensor]) -> None:
     wrong = [*unknown, *(name for name in missing if not name.startswith("coarse."))]
     if wrong:
         raise InputError(f"the weights are of another head: {wrong[0]} is only in one of them")
+
+
+def freeze_all_but(head: DepthHead, only: Sequence[str]) -> None:
+    """Leave to training the parameters whose names begin like one of these.
+
+    Raises:
+        InputError: one of them begins no name, or all that they begin is never trained.
+    """
+    for beginning in only:
+        if not any(name.startswith(beginning) for name, _ in head.named_parameters()):
+            raise InputError(f"no part of the head is called {beginning}")
+    for name, parameter in head.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(tuple(only)))
+    if not any(parameter.requires_grad for parameter in head.parameters()):
+        raise InputError(f"nothing of {' '.join(only)} can be trained")
 
 
 @torch.inference_mode()

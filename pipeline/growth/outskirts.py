@@ -2,7 +2,7 @@
 
 The views along the planned path are the good ones. A wide picture from where the photo was taken goes on beyond its
 edges, which browsers show first; a ring of them around it closes what still gapes behind things when one leaves
-the path; a last look from paths twice as wide closes the cracks that open between all of these. They come when all
+the path; a last look from wider paths closes the cracks that open between all of these. They come when all
 else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are filled by the inpainting
 routine and with patches, cracks by the routine alone, whatever generator made the views: this far out the bundled
 network has nothing to tell but grey.
@@ -43,7 +43,8 @@ def grow_outskirts(
     *,
     on_view: Callable[[int, int, Gaussians], bool] | None = None,
 ) -> Growth:
-    """Splats and pieces for what the scene does not show yet around the photo and from a ring around its camera.
+    """Splats and pieces for what the scene does not show yet around the photo, from a ring around its camera, and in
+    cracks.
 
     Args:
         growth: the scene so far.
@@ -52,7 +53,7 @@ def grow_outskirts(
         on_view: called as (views done, views in all, scene so far); if it returns True, that is all.
 
     Returns:
-        The scene; its views are those it had, the ring is too coarse to be shown or fitted to.
+        The scene; its views are those it had, these are too coarse to be shown or fitted to.
     """
     home = photo.camera
     groups = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,20 @@ def load_checkpoint(path: Path, *, model: nn.Module, ema: Ema, optimizer: torch.
     return int(metadata["step"])
 
 
-def save_weights(path: Path, model: nn.Module, *, config: dict[str, Any], half: bool = True) -> None:
-    """Weights for use, not for going on; the network's configuration is in the header."""
+def save_weights(
+    path: Path,
+    model: nn.Module,
+    *,
+    config: dict[str, Any],
+    half: bool = True,
+    only: Container[str] | None = None,
+) -> None:
+    """Weights for use, not for going on: all, or those of the names ``only``; the configuration is in the header."""
     dtype = torch.float16 if half else torch.float32
     tensors = {
         name: value.detach().cpu().to(dtype if value.is_floating_point() else value.dtype).contiguous()
         for name, value in model.state_dict().items()
+        if only is None or name in only
     }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, {"config": json.dumps(config)})

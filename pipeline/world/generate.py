@@ -33,7 +33,7 @@ from .voxels import voxelise
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)

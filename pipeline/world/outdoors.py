@@ -17,6 +17,9 @@ from .vistas import make_vista, tower_at
 
 KINDS = ("street", "square", "garden", "field", "car park", "park")
 WEIGHTS = (0.3, 0.12, 0.2, 0.14, 0.1, 0.14)
+BUILT_UP = ("street", "square", "car park")
+STREET = 8.5
+"""Metres from the middle of a street to its houses at most; nothing is built there."""
 HALF = 24.0
 """Half the side of the furnished square, metres."""
 
@@ -42,7 +45,7 @@ def make_outdoors(
     else:
         _green(field, kind)
     sky = open_sky(rng)
-    _surround(field, around, built_up=kind in ("street", "square", "car park"))
+    _surround(field, kind, around)
     return Scene(
         kind=kind,
         indoor=False,
@@ -159,10 +162,10 @@ def _skyline(field: _Ground, count: int, nearest: float) -> None:
             field.placements.append(Placement(piece.model, matrix, "", piece.key, background=True))
 
 
-def _surround(field: _Ground, asked: Collection[str] | None, *, built_up: bool) -> None:
+def _surround(field: _Ground, kind: str, asked: Collection[str] | None) -> None:
     """Mountains, woods, water and towers."""
     rng = field.rng
-    around, towers = make_vista(rng, built_up=built_up, asked=asked)
+    around, towers = make_vista(rng, built_up=kind in BUILT_UP, asked=asked)
     field.placements += around
     for model in towers:
         for _ in range(6):
@@ -172,7 +175,8 @@ def _surround(field: _Ground, asked: Collection[str] | None, *, built_up: bool) 
                 distance * np.sin(angle),
                 float(model.size[:2].max()) / 2,
             )
-            if field.free(x, y, radius):
+            in_street = kind == "street" and abs(x) - radius < STREET
+            if field.free(x, y, radius) and not in_street:
                 field.discs.append((x, y, radius))
                 field.placements.append(tower_at(model, x, y, float(rng.uniform(0, 2 * np.pi))))
                 break

@@ -26,7 +26,7 @@ PLACES: dict[str, str] = {
 OUTDOORS = ("street", "square", "garden", "field", "car park", "park")
 AROUND: dict[str, str] = {
     "mountains": "mountain, mountain range, hill, peak, alp", "wood": "forest edge, edge of a forest, edge of a wood, woods, trees all around",
-    "lake": "lake, sea, pond, water, ocean", "towers": "tower, lighthouse, pagoda, bell tower",
+    "lake": "lake, sea, seaside, pond, ocean", "towers": "tower, lighthouse, pagoda, bell tower",
 }  # fmt: skip
 """What lies around places in the open (``vistas.KINDS``), and words for it."""
 THINGS: dict[str, str] = {
@@ -140,7 +140,7 @@ def read_sentence(text: str) -> Brief:
     """
     kind, wishes, shell, unknown = None, [], [], []
     around: dict[str, str] = {}
-    color = material = None
+    color = material = last = None
     count = 1
     tokens = re.findall(r"[a-z]+|,", text.lower().replace("-", " "))
     position = 0
@@ -148,11 +148,15 @@ def read_sentence(text: str) -> Brief:
         side = _side(tokens, position)
         if side is not None:
             position += 3
-            for i in _last_phrase(wishes):
-                wishes[i] = _moved(wishes[i], side)
+            if last == "around":
+                unknown.append(f"on the {side}")  # it is on all sides
+            else:
+                for i in _last_phrase(wishes):
+                    wishes[i] = _moved(wishes[i], side)
             continue
         words, meaning = _longest(tokens, position)
         position += max(1, len(words.split()))
+        last = meaning[0] if meaning[0] in ("thing", "around") else last
         match meaning:
             case ("place", name):
                 kind = kind or name
@@ -163,6 +167,7 @@ def read_sentence(text: str) -> Brief:
                 color, material, count = None, None, 1
             case ("around", name):
                 around[name] = words
+                unknown += filter(None, (color, material))  # it has colours of its own
                 color, material, count = None, None, 1
             case ("shell", part):
                 shell.append((part, color, material))
@@ -175,7 +180,7 @@ def read_sentence(text: str) -> Brief:
                 count = number
             case ("unknown",):
                 unknown.append(words)
-    kind = kind or ("field" if around and not wishes else _kind_of([w.role for w in wishes]))
+    kind = kind or _kind_of([w.role for w in wishes]) or ("field" if around else "living room")
     if kind not in OUTDOORS:
         unknown += around.values()
         around = {}
@@ -257,8 +262,8 @@ def _named(role: str, phrase: str) -> tuple[str, ...]:
     return tuple(sorted({i.name for i in candidates(role) if re.search(rf"\b{phrase}\b", i.name.lower())}))
 
 
-def _kind_of(roles: list[str]) -> str:
-    """The kind of place that has such things."""
+def _kind_of(roles: list[str]) -> str | None:
+    """The kind of place that has such things; None where any has."""
     homes = {
         "bedroom": ("bed", "nightstand"), "bathroom": ("toilet", "bath", "washbasin"),
         "kitchen": ("fridge", "stove", "kitchen_clutter"), "living room": ("sofa", "tv", "fireplace", "piano"),
@@ -268,4 +273,4 @@ def _kind_of(roles: list[str]) -> str:
     for kind, typical in homes.items():
         if any(role in typical for role in roles):
             return kind
-    return "living room"
+    return None

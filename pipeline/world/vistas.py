@@ -17,7 +17,11 @@ from .scene import Placement
 from .shapes import box, cylinder, one_material, revolve, sphere
 
 CLEARING = 22.0
-"""Metres from the middle that woods and lakes keep away."""
+"""Metres around the middle that are left free by woods; lakes come half as far in, but not where houses stand."""
+AROUND = 257
+"""Points along a horizon; the last is the first again where it goes all around."""
+FOUNDATION = 4.0
+"""Metres that a tower goes into the ground."""
 KINDS = ("mountains", "wood", "lake", "towers")
 SHARES = (0.6, 0.35, 0.3, 0.6)
 """How often a place in the open has them by chance; where houses stand it has no lakes, and fewer woods."""
@@ -43,7 +47,7 @@ def make_vista(
     if "wood" in kinds:
         around.append(_distant(wood_edge(rng, whole)))
     if "lake" in kinds:
-        around.append(_distant(lake(rng, whole)))
+        around.append(_distant(lake(rng, whole, nearest=2.2 * CLEARING if built_up else 0.5 * CLEARING)))
     towers = [tower(rng) for _ in range(int(rng.integers(1, 4)))] if "towers" in kinds else []
     return around, towers
 
@@ -53,16 +57,23 @@ def _distant(model: Model) -> Placement:
 
 
 def mountains(rng: np.random.Generator, arc: float | None = None) -> Model:
-    """A range on a part of the horizon: forest or grass below, rock above, sometimes snow."""
+    """A range: forest or grass below, rock above, sometimes snow.
+
+    Args:
+        rng: of everything.
+        arc: radians of the horizon that it takes up; default a part of it.
+    """
     near = float(rng.uniform(60, 300))
     deep = near * rng.uniform(0.5, 1.5)
     height = near * rng.uniform(0.1, 0.8)
-    angles = rng.uniform(0, 2 * np.pi) + np.linspace(0, arc or rng.uniform(0.8, 2 * np.pi), 200)
+    arc = arc or rng.uniform(0.8, 2 * np.pi)
+    along = np.linspace(0, 1, AROUND)
+    angles = rng.uniform(0, 2 * np.pi) + arc * along
     away = np.linspace(0, 1, 26)
     rough = _patch(rng, rng.uniform(1.2, 1.7), len(angles), len(away))
     ridges = np.clip(0.55 + 0.3 * rough, 0.05, 1.4)
     profile = np.sin(np.clip(away / 0.75, 0, 1.3) * np.pi / 2) ** rng.uniform(0.8, 2)
-    ends = np.minimum(1, 6 * np.minimum(np.linspace(0, 1, len(angles)), np.linspace(1, 0, len(angles))))
+    ends = np.minimum(1, 6 * np.minimum(along, 1 - along)) if arc < 2 * np.pi else np.ones(AROUND)
     z = height * profile * ridges * ends[:, None] - 2.0
     radius = near + deep * away
     positions = np.stack([np.cos(angles)[:, None] * radius, np.sin(angles)[:, None] * radius, z], -1)
@@ -85,7 +96,7 @@ def mountains(rng: np.random.Generator, arc: float | None = None) -> Model:
 
 def wood_edge(rng: np.random.Generator, arc: float | None = None) -> Model:
     """Trees so close to each other that one sees a wall of leaves, uneven and of uneven height."""
-    angles = rng.uniform(0, 2 * np.pi) + np.linspace(0, arc or rng.uniform(0.7, 2 * np.pi), 220)
+    angles = rng.uniform(0, 2 * np.pi) + np.linspace(0, arc or rng.uniform(0.7, 2 * np.pi), AROUND)
     up = np.linspace(0, 1, 22)
     lumps = _patch(rng, rng.uniform(0.9, 1.4), len(angles), len(up))
     crowns = _patch(rng, 1.0, len(angles), 1)
@@ -102,10 +113,16 @@ def wood_edge(rng: np.random.Generator, arc: float | None = None) -> Model:
     return _sheet(positions, uvs, np.zeros(z.shape, np.int16), (leaves,))
 
 
-def lake(rng: np.random.Generator, arc: float | None = None) -> Model:
-    """Water up to the horizon on one side; the ground's hills are its shore and its islands."""
+def lake(rng: np.random.Generator, arc: float | None = None, *, nearest: float = 0.5 * CLEARING) -> Model:
+    """Water up to the horizon; the ground's hills are its shore and its islands.
+
+    Args:
+        rng: of everything.
+        arc: radians of the horizon that it takes up; default one side.
+        nearest: metres from the middle that it keeps away at least.
+    """
     angles = rng.uniform(0, 2 * np.pi) + np.linspace(0, arc or rng.uniform(0.8, 2.5), 40)
-    radius = np.linspace(CLEARING * rng.uniform(0.5, 1.5), 155, 30)
+    radius = np.linspace(nearest + CLEARING * rng.uniform(0, 1), 155, 30)
     z = np.full((len(angles), len(radius)), rng.uniform(0.02, 0.3))
     positions = np.stack([np.cos(angles)[:, None] * radius, np.sin(angles)[:, None] * radius, z], -1)
     tint = color(rng, hue=float(rng.uniform(0.42, 0.62)), saturation=(0.2, 0.7), value=(0.15, 0.6))
@@ -115,7 +132,10 @@ def lake(rng: np.random.Generator, arc: float | None = None) -> Model:
 
 
 def tower(rng: np.random.Generator) -> Model:
-    """Storeys on each other, round or square, some under roofs of their own, with a spire or battlements."""
+    """Storeys on each other, round or square, some under roofs of their own, with a spire or a flat top.
+
+    Its walls go on into the ground, which need not be flat.
+    """
     half = float(rng.uniform(1.2, 4.5))
     sides = int(rng.choice([4, 6, 8, 20]))
     shrink = float(rng.choice([1.0, 0.92, 0.8]))
@@ -124,9 +144,9 @@ def tower(rng: np.random.Generator) -> Model:
     other = _wall(rng) if rng.random() < 0.4 else wall
     tiles = surface("roof", rng)
     parts: list[Model] = []
-    z = 0.0
+    z = -FOUNDATION
     for storey in range(int(rng.integers(2, 6))):
-        rise = float(rng.uniform(2.2, 4.5))
+        rise = float(rng.uniform(2.2, 4.5)) + FOUNDATION * (storey == 0)
         material = wall if storey % 2 == 0 else other
         if sides == 4:
             parts.append(box((-half, -half, z), (half, half, z + rise), material, step=3.0))
@@ -144,7 +164,13 @@ def tower(rng: np.random.Generator) -> Model:
             parts.append(_raised(cylinder(0.07, 0.3 * half + 0.5, other, sides=8), tip - 0.1))
             parts.append(_raised(sphere(float(rng.uniform(0.15, 0.4)), other, sides=12), tip + 0.2 * half))
     else:
-        parts.append(_raised(cylinder(half * 1.15, 0.6, other, sides=sides), z))
+        over = 1.15 * half
+        top = (
+            box((-over, -over, 0), (over, over, 0.6), other)
+            if sides == 4
+            else cylinder(over, 0.6, other, sides=sides)
+        )
+        parts.append(_raised(top, z))
     return one_material(parts)
 
 
@@ -175,19 +201,17 @@ def _raised(model: Model, z: float) -> Model:
 
 
 def _patch(rng: np.random.Generator, power: float, rows: int, columns: int) -> np.ndarray:
-    """Rows x columns of fractal noise of unit variance."""
-    return noise(rng, power, size=256)[:rows, :columns]
+    """Rows x columns of fractal noise, of unit variance over its period of 256 rows and columns."""
+    return noise(rng, power, size=256)[np.arange(rows) % 256, :columns]
 
 
 def _sheet(
     positions: np.ndarray, uvs: np.ndarray, material: np.ndarray, materials: tuple[Material, ...]
 ) -> Model:
-    """A grid of points [A, B, 3] as a surface that faces the middle or up."""
+    """A grid of points [A, B, 3], B running away or upwards, as a surface whose normals point up or to the middle."""
     rows, columns = positions.shape[:2]
     along, across = np.gradient(positions, axis=0), np.gradient(positions, axis=1)
     normals = np.cross(across, along)
-    inward = np.concatenate([-positions[..., :2], np.full((rows, columns, 1), 10.0)], -1)
-    normals *= np.sign((normals * inward).sum(-1, keepdims=True))
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
     index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
     a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]

@@ -18,7 +18,7 @@ from cosmorama.pipeline.depth.evaluation import evaluate_folder
 from cosmorama.pipeline.depth.frames import read_frame
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput
 from cosmorama.pipeline.depth.picture import SKY, depth_picture, save_depth
-from cosmorama.pipeline.depth.sky import far_enough
+from cosmorama.pipeline.depth.sky import far_enough, with_clouds
 from cosmorama.pipeline.hub import hub_answers
 from cosmorama.pipeline.training.checkpoints import save_weights
 from cosmorama.reconstruct.errors import InputError
@@ -123,6 +123,28 @@ def test_a_piece_of_sky_is_judged_as_a_whole() -> None:
     far = far_enough(looks_far, log_depth)
     assert not far[:, :12].any()
     assert torch.equal(far[:, 12:], looks_far[:, 12:])
+
+
+def test_clouds_are_sky() -> None:
+    far = torch.ones(60, 100, dtype=torch.bool)
+    far[40:] = False  # the ground
+    far[36:39, 50:52] = False  # a spire's tip, on the ground but for a gap
+    far[range(39, 9, -1), range(20, 50)] = False  # a slanted rope
+    cloud, balloon, bank = (
+        (slice(5, 9), slice(10, 20)),
+        (slice(5, 9), slice(60, 66)),
+        (slice(14, 28), slice(80, 100)),
+    )
+    depth = torch.full((60, 100), 40.0)
+    for piece, metres in ((cloud, 20.0), (balloon, 3.0), (bank, 20.0)):
+        far[piece], depth[piece] = False, metres
+    sky = with_clouds(far, depth, 1.0)
+    assert sky[cloud].all()
+    sky[cloud] = False
+    assert torch.equal(sky, far)  # what is near, large, or close to something larger is none
+    assert not with_clouds(far, depth, 5.0)[cloud].any()  # through a longer lens 20 m are near
+    for everything in (torch.ones_like(far), torch.zeros_like(far)):
+        assert torch.equal(with_clouds(everything, depth, 1.0), everything)
 
 
 def test_a_small_piece_of_sky_has_to_be_farther_away() -> None:

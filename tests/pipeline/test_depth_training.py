@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cosmorama.pipeline.commands.train_depth import TrainDepth
+from cosmorama.pipeline.depth import FAR_DEPTH_M
 from cosmorama.pipeline.depth import features as features_module
 from cosmorama.pipeline.depth import training as training_module
 from cosmorama.pipeline.depth.augment import SMALLEST_CROP, make_sample
@@ -38,6 +39,7 @@ from cosmorama.pipeline.depth.training import (
     train_depth_head,
     validate,
 )
+from cosmorama.pipeline.training.checkpoints import load_weights
 from cosmorama.pipeline.training.loop import LoopConfig
 from cosmorama.pipeline.training.processes import Processes
 from cosmorama.pipeline.world.render import Rendered
@@ -303,6 +305,23 @@ def test_weights_of_another_head_are_refused() -> None:
         go_on_from(DepthHead(HEAD), DepthHead(replace(HEAD, blocks=2)).state_dict())
 
 
+def test_only_the_parts_asked_for_are_trained_and_written(cache: FeatureCache, tmp_path: Path) -> None:
+    start = DepthHead(HEAD).state_dict()
+    out = tmp_path / "parts"
+    trained = train_depth_head(
+        cached_batches(cache, 4),
+        cache.batches(8),
+        _config(6),
+        out=out,
+        processes=ALONE,
+        initial=start,
+        only=["out.3"],
+    )
+    for name, value in trained.state_dict().items():
+        assert torch.equal(value, start[name]) != name.startswith("out.3"), name
+    assert set(load_weights(out / "head.safetensors")[1]) == {"out.3.weight", "out.3.bias"}
+
+
 def test_training_learns_and_resumes_with_the_same_curve(cache: FeatureCache, tmp_path: Path) -> None:
     validation = cache.batches(8)
     straight = train_depth_head(
@@ -423,7 +442,7 @@ def test_scale_in_use_lies_between_what_was_trained_and_the_steady_probe(cache: 
 
 def test_what_a_window_shows_is_not_learnt_indoors(tmp_path: Path) -> None:
     depth = np.full((8, 8), 3.0, np.float32)
-    depth[:2], depth[2:4] = np.inf, 25.0
+    depth[:2], depth[2:4], depth[2, 0] = np.inf, 25.0, 400.0
     things = np.arange(64).reshape(8, 8) // 16
     picture = Rendered(np.zeros((8, 8, 3), np.uint8), depth, np.zeros((8, 8, 3), np.float32), things)
     writer = ShardWriter(tmp_path / "shard-00000.zip")
@@ -438,5 +457,6 @@ def test_what_a_window_shows_is_not_learnt_indoors(tmp_path: Path) -> None:
     for frame in (inside, outside):
         assert frame.instances is not None
         assert frame.instances.tolist() == things.tolist()
-    assert torch.allclose(outside.depth_m[2:4], torch.tensor(25.0), rtol=1e-3)
+    assert outside.depth_m[2, 0] == FAR_DEPTH_M  # a mountain is as far as depth goes
+    assert torch.allclose(outside.depth_m[3], torch.tensor(25.0), rtol=1e-3)
     assert torch.allclose(inside.depth_m[4:], torch.tensor(3.0), rtol=1e-3)

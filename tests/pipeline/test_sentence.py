@@ -54,6 +54,11 @@ def test_what_lies_around_a_place_in_the_open():
     assert [w.role for w in brief.wishes] == ["large_animal", "large_animal"]
     assert read_sentence("snowy mountains").kind == "field"
     assert read_sentence("a street").around == ()
+    assert read_sentence("two people by a lake").kind == "field"
+    odd = read_sentence("a horse and a blue lake on the left")
+    assert [w.side for w in odd.wishes] == [None]
+    assert odd.unknown == ("blue", "on the left")
+    assert read_sentence("a garden with a water fountain").around == ()
     room = read_sentence("a kitchen with mountains")
     assert (room.around, room.unknown) == ((), ("mountains",))
 
