@@ -180,7 +180,8 @@ with join_processes("cpu") as processes:
     assert processes.count == 2
     model = network()
     out = Path({out!r}) / str(processes.rank)
-    train(model, batch_at, loss_fn, with_(CONFIG, steps=6, accumulate=2), out=out, processes=processes)
+    config = with_(CONFIG, steps=6, accumulate=2, bf16=False)  # None would be true where the CPU has it
+    train(model, batch_at, loss_fn, config, out=out, processes=processes)
     torch.save([p.detach() for p in model.parameters()], Path({out!r}) / f"{{processes.rank}}.pt")
 """
 
