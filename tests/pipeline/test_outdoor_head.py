@@ -10,11 +10,15 @@ from PIL import Image
 from safetensors import safe_open
 
 from cosmorama import assets
+from cosmorama.pipeline.commands.train_outdoors import TrainOutdoors
 from cosmorama.pipeline.depth import estimator
 from cosmorama.pipeline.depth.estimator import OUTDOORS, WEIGHTS, CosmoramaEstimator, load_head
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig
 from cosmorama.pipeline.depth.outdoor_head import OutdoorHead, fit_probe, load_outdoor_head, save_outdoor_head
 from cosmorama.pipeline.depth.training import freeze_all_but
+from cosmorama.pipeline.training.checkpoints import load_weights, save_weights
+from cosmorama.pipeline.world.render import Rendered
+from cosmorama.pipeline.world.shards import ShardWriter, frame_files
 from cosmorama.reconstruct.errors import InputError
 
 _spec = importlib.util.spec_from_file_location("depth_world", Path(__file__).with_name("depth_world.py"))
@@ -122,6 +126,44 @@ def test_only_some_parts_are_trained() -> None:
         freeze_all_but(head, ["nose"])
     with pytest.raises(InputError, match="nothing of steady"):
         freeze_all_but(head, ["steady"])
+
+
+def small_world(folder: Path, indoor: bool) -> Path:
+    """One scene of six frames, dark in rooms and bright in the open."""
+    folder.mkdir()
+    writer = ShardWriter(folder / "shard-00000.zip")
+    rng = np.random.default_rng(int(indoor))
+    depth, things = np.full((56, 70), 3.0, np.float32), np.ones((56, 70), np.int64)
+    frames = []
+    for _ in range(6):
+        colors = rng.integers(0, 90, (56, 70, 3)) + (10 if indoor else 150)
+        frames.append(
+            frame_files(Rendered(colors.astype(np.uint8), depth, np.zeros((56, 70, 3), np.float32), things))
+        )
+    entry = {"intrinsics": [[60.0, 0, 35], [0, 60.0, 28], [0, 0, 1]]}
+    writer.add_scene(0, {"indoor": indoor, "frames": [entry] * 6}, frames)
+    writer.close()
+    return folder
+
+
+def test_the_command_joins_parts_and_probe(photo: torch.Tensor, tmp_path: Path) -> None:
+    rooms, other = (small_world(tmp_path / name, name == "rooms") for name in ("rooms", "open"))
+    files = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        head = DepthHead(load_head().config)
+        files.append(tmp_path / f"{seed}.safetensors")
+        save_weights(files[-1], head, config={}, only=["out.3.weight"])
+    out = tmp_path / "outdoors.safetensors"
+    TrainOutdoors(rooms, other, tuple(files), out, tokens=20).run()
+    both = load_outdoor_head(out, load_head())
+    mean = torch.stack([load_weights(path)[1]["out.3.weight"] for path in files]).mean(0)
+    assert torch.allclose(both.head.get_parameter("out.3.weight"), mean, atol=1e-3)
+    pictures = 0.3 * photo[None, :84, :126] + torch.tensor([0.0, 0.6])[:, None, None, None]
+    shares = [both.share(depth_world.fake_features(picture[None])) for picture in pictures]
+    assert shares[0] < shares[1]
+    with pytest.raises(InputError, match="same parts"):
+        TrainOutdoors(rooms, other, (*files, WEIGHTS), out).run()
 
 
 def test_the_shipped_files_are_small_and_tell_a_table_from_the_open() -> None:
