@@ -89,6 +89,15 @@ def test_a_place_shows_what_was_asked_for_in_its_colours(place):
     assert "not understood: zeppelin" in place.remark
 
 
+@pytest.mark.usefixtures("built_in")
+def test_what_lies_around_a_place_is_built_and_told():
+    for text, water in (("a meadow by a lake", 1), ("a meadow", 0)):
+        place = imagine_place(text, long_side=96, seed=1)
+        assert ("around it: lake" in place.remark) == bool(water)
+        flat = [p for p in place.generator.scene.placements if p.background and p.model.size[2] < 1e-3]
+        assert len(flat) == water
+
+
 def test_views_of_a_place_agree_with_its_depth(place):
     """What a second camera sees of the photo's points has the photo's depth there."""
     home, depth = place.photo.camera, place.depth_estimator(place.photo.image, 1.0).depth_m

@@ -10,6 +10,8 @@ from PIL import Image
 from safetensors import safe_open
 
 from cosmorama import assets
+from cosmorama.pipeline.commands.eval_depth import EvalDepth
+from cosmorama.pipeline.commands.train_depth import TrainDepth
 from cosmorama.pipeline.commands.train_outdoors import TrainOutdoors
 from cosmorama.pipeline.depth import estimator
 from cosmorama.pipeline.depth.estimator import OUTDOORS, WEIGHTS, CosmoramaEstimator, load_head
@@ -164,6 +166,13 @@ def test_the_command_joins_parts_and_probe(photo: torch.Tensor, tmp_path: Path) 
     assert shares[0] < shares[1]
     with pytest.raises(InputError, match="same parts"):
         TrainOutdoors(rooms, other, (*files, WEIGHTS), out).run()
+
+
+def test_commands_refuse_what_belongs_to_no_head(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no weights"):
+        EvalDepth(tmp_path, outdoors=tmp_path / "none.safetensors").run()
+    with pytest.raises(InputError, match="--initial"):
+        TrainDepth(tmp_path, tmp_path / "run", only=("out",)).run()
 
 
 def test_the_shipped_files_are_small_and_tell_a_table_from_the_open() -> None:
