@@ -8,8 +8,10 @@ stair-steps are smoothed in the colour picture alone. Shadow maps are drawn once
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numba
 import numpy as np
@@ -75,8 +77,23 @@ class Rendered:
     """uint16 [H, W]; 0 for the sky."""
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
 def _bytes(matrix: np.ndarray) -> bytes:
     return np.ascontiguousarray(matrix.T, np.float32).tobytes()
+
+
+def _in_own_context(method: Callable[Concatenate[Renderer, P], T]) -> Callable[Concatenate[Renderer, P], T]:
+    """GL draws into the context that is current, which is the one opened last; each renderer makes its own current."""
+
+    @wraps(method)
+    def within(self: Renderer, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.ctx:
+            return method(self, *args, **kwargs)
+
+    return within
 
 
 class Renderer:
@@ -163,6 +180,7 @@ class Renderer:
 
     # --- one scene -------------------------------------------------------------------------------
 
+    @_in_own_context
     def load_scene(
         self, scene: Scene, buffers: SceneBuffers, field: LightField, *, detail: float = 1.0
     ) -> None:
@@ -281,6 +299,7 @@ class Renderer:
 
     # --- one frame -------------------------------------------------------------------------------
 
+    @_in_own_context
     def render(self, view: View) -> Rendered:
         """Draw the loaded scene."""
         if self._scene is None:
