@@ -10,7 +10,6 @@ object."""
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import time
@@ -31,12 +30,8 @@ from cosmorama.reconstruct.scene import Scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
 from cosmorama.reconstruct.views import Views
 
-_FILE = Path(__file__).parent.parent / "reconstruct" / "known_scene.py"
-_spec = importlib.util.spec_from_file_location("known_scene", _FILE)
-assert _spec is not None
-assert _spec.loader is not None
-known = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(known)
+sys.path.append(str(Path(__file__).parent.parent / "helpers"))
+import known_scene as known
 
 
 def splats_of(kind: str, iterations: int, width: int) -> Gaussians:

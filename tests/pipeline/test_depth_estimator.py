@@ -1,11 +1,11 @@
 """The estimators' common laws, files, and what is said when weights cannot be had."""
 
-import importlib.util
 import threading
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import depth_world
 import numpy as np
 import pytest
 import torch
@@ -22,12 +22,6 @@ from cosmorama.pipeline.depth.sky import far_enough, with_clouds
 from cosmorama.pipeline.hub import hub_answers
 from cosmorama.pipeline.training.checkpoints import save_weights
 from cosmorama.reconstruct.errors import InputError
-
-_spec = importlib.util.spec_from_file_location("depth_world", Path(__file__).with_name("depth_world.py"))
-assert _spec is not None
-assert _spec.loader is not None
-depth_world = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(depth_world)
 
 
 @pytest.fixture

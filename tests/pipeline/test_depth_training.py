@@ -1,12 +1,12 @@
 """Losses, the feature cache and a resumed run, on a tiny world with stand-in features."""
 
-import importlib.util
 import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import depth_world
 import numpy as np
 import pytest
 import torch
@@ -45,12 +45,6 @@ from cosmorama.pipeline.training.processes import Processes
 from cosmorama.pipeline.world.render import Rendered
 from cosmorama.pipeline.world.shards import ShardWriter, frame_files
 from cosmorama.reconstruct.errors import InputError
-
-_spec = importlib.util.spec_from_file_location("depth_world", Path(__file__).with_name("depth_world.py"))
-assert _spec is not None
-assert _spec.loader is not None
-depth_world = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(depth_world)
 
 HEAD = HeadConfig(channels=(16, 16, 8, 8), image_channels=(8, 8, 4), blocks=1)
 ALONE = Processes(0, 1, torch.device("cpu"))

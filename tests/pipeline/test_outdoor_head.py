@@ -1,8 +1,8 @@
 """Photos of the open: parts of the head for them alone, called for by a probe."""
 
-import importlib.util
 from pathlib import Path
 
+import depth_world
 import numpy as np
 import pytest
 import torch
@@ -22,12 +22,6 @@ from cosmorama.pipeline.training.checkpoints import load_weights, save_weights
 from cosmorama.pipeline.world.render import Rendered
 from cosmorama.pipeline.world.shards import ShardWriter, frame_files
 from cosmorama.reconstruct.errors import InputError
-
-_spec = importlib.util.spec_from_file_location("depth_world", Path(__file__).with_name("depth_world.py"))
-assert _spec is not None
-assert _spec.loader is not None
-depth_world = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(depth_world)
 
 SMALL = HeadConfig(channels=(16, 16, 8, 8), image_channels=(8, 8, 4), blocks=1)
 

@@ -1,9 +1,8 @@
 """Meshes of a scene whose surfaces are known exactly: geometry, colours, and what cleaning does."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
+import known_scene as known
 import numpy as np
 import pytest
 import torch
@@ -31,11 +30,6 @@ from cosmorama.reconstruct.transforms_json import images_from_cameras
 
 pytest.importorskip("open3d")
 pytest.importorskip("fast_simplification")
-_spec = importlib.util.spec_from_file_location("known_scene", Path(__file__).with_name("known_scene.py"))
-assert _spec is not None
-assert _spec.loader is not None
-known = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(known)
 
 VIEWS = known.cameras(24, 160, 120)
 

@@ -1,9 +1,8 @@
 """Splats as discs: their common plane, and losses that make discs of them."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
+import known_scene as known
 import torch
 
 from cosmorama.reconstruct.fit import FitConfig, fit_gaussians
@@ -16,12 +15,6 @@ from cosmorama.reconstruct.surfels import (
     surface_features,
     surface_maps,
 )
-
-_spec = importlib.util.spec_from_file_location("known_scene", Path(__file__).with_name("known_scene.py"))
-assert _spec is not None
-assert _spec.loader is not None
-known = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(known)
 
 CAMERA = known.cameras(24, 96, 72)[3]
 
