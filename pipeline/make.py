@@ -23,6 +23,7 @@ from ..reconstruct.transforms_json import images_from_cameras
 from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
 from .generators.choose import load_generator
+from .growth.frame import grow_frame
 from .growth.grow import grow
 from .growth.outskirts import grow_outskirts
 from .growth.surround import surround
@@ -128,10 +129,15 @@ def make_scene(
         )
         with reporter.stage("views") as advance:
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
-            growth = grow(
-                surface, shown, cameras, generator, seed=options.seed, text=options.text,
-                depth_of=place.depth_of if place else None, textured=generator.soft, on_view=writer.add,
+            frame = None if place else grow_frame(
+                surface, shown, generator, estimator, seed=options.seed, text=options.text,
             )  # fmt: skip
+            growth = grow(
+                frame.gaussians if frame else surface, shown, cameras, generator, seed=options.seed,
+                text=options.text, depth_of=place.depth_of if place else None, textured=generator.soft,
+                on_view=writer.add,
+            )  # fmt: skip
+            growth = frame.before(growth) if frame else growth
         if place:
             with reporter.stage("around") as advance:
                 gaussians, faces = surround(

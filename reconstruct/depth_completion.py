@@ -44,7 +44,7 @@ def complete_depth(
 
 def _pull_push(value: Tensor, weight: Tensor) -> Tensor:
     """``value`` is already multiplied by ``weight`` in 0..1."""
-    if (weight > 0).all() or min(value.shape[-2:]) == 1:
+    if (weight > 0).all() or value.shape[-2:] == (1, 1):
         return value / weight.clamp_min(1e-9)
     size = value.shape[-2:]
     pad = (0, size[1] % 2, 0, size[0] % 2)

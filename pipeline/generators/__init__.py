@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -20,6 +21,8 @@ from ...reconstruct.windows import window_max
 
 COVERED = 0.5
 """Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
+FRONT = 1.02
+"""Of a photo's depth: what lies further behind is hidden from it."""
 RIM_PX = 2
 """Width of the rim of a hole."""
 
@@ -58,10 +61,14 @@ class ViewRequest:
     """In 0..1 over a clip; None for a static scene."""
     photo_depths: Float[Tensor, "g h w"] | None = None
     """z depth of the given views, where it is known."""
+    outside: bool = False
+    """Whether holes lie outside a photo's frame, where nothing hides them and all that is known goes on."""
 
     @cached_property
     def support(self) -> list[Bool[Tensor, "h w"]]:
         """Of each view, known pixels that its holes may be continued from; see ``support_behind``."""
+        if self.outside:
+            return list(self.memory.known)
         return [
             support_behind(depth, known, camera, self.photo_cameras, self.photo_depths)
             for depth, known, camera in zip(self.memory.depth, self.memory.known, self.cameras, strict=True)
@@ -72,9 +79,23 @@ class ViewRequest:
 
         At silhouettes those mix foreground colour into the background.
         """
+        if self.outside:
+            return self.support[view]
         rim = window_max((~self.memory.known[view]).float(), RIM_PX) > 0
         inner = self.support[view] & ~rim
         return inner if inner.any() else self.support[view]
+
+    def first_hand(self, view: int) -> Bool[Tensor, "h w"]:
+        """Of a view, pixels that show what a photo shows; all, if its depth is unknown."""
+        shown = self.memory.known[view]
+        if self.photo_depths is None:
+            return shown
+        points = self.cameras[view].unproject(self.memory.depth[[view]])[0].reshape(-1, 3)
+        seen = torch.zeros(len(points), dtype=torch.bool)
+        for camera, depth in zip(self.photo_cameras, self.photo_depths, strict=True):
+            place, z, inside = camera.locate(points)
+            seen |= inside & (z < FRONT * depth[place]) & (depth[place] > 0)
+        return shown & seen.reshape(shown.shape)
 
 
 class ViewGenerator(Protocol):

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...reconstruct.cameras import Cameras
+from ...reconstruct.cameras import Cameras, cat_cameras
 from ...reconstruct.gaussians import Gaussians, cat_gaussians
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
@@ -36,6 +36,16 @@ class Growth:
     """How much of each pixel the scene covered before it was generated, 0..1."""
     pieces: list[DepthPicture]
     """What each view added, for meshes."""
+
+    def before(self, later: Growth) -> Growth:
+        """This and what grew from its scene; all views are of one size."""
+        return Growth(
+            later.gaussians,
+            cat_cameras([self.cameras, later.cameras]),
+            torch.cat([self.images, later.images]),
+            torch.cat([self.support, later.support]),
+            [*self.pieces, *later.pieces],
+        )
 
 
 def grow(

@@ -22,10 +22,8 @@ from ..generators.inpaint import InpaintGenerator
 from ..trajectories import Reach, plan_trajectory
 from .grow import Growth, grow
 
-FRAME_SCALE, FRAME_LENS = 0.85, 0.72
-"""Size and focal length, beside the photo's, of the picture around the photo."""
 RING_SCALE, RING_LENS = 0.85, 0.8
-"""The same of the pictures of the ring."""
+"""Size and focal length, beside the photo's, of the pictures of the ring."""
 RING = ((-1.0, 0.0), (1.0, 0.0), (-0.7, -0.7), (0.7, -0.7), (0.0, -1.0), (0.0, 0.4))
 """Where they are taken: to the right and down, in parts of the ring's radius. Less below: ground is there."""
 RADIUS = 0.6
@@ -57,7 +55,6 @@ def grow_outskirts(
     """
     home = photo.camera
     groups = [
-        (_seen_wider(home, FRAME_LENS, FRAME_SCALE), True),
         (ring_cameras(home, reach), True),
         (crack_cameras(home, reach), False),
     ]

@@ -46,29 +46,41 @@ SHARP = 40.0
 CROWD = 0.1
 """Added to the distance from what is chosen twice as often as if all were chosen alike, in usual distances: without it
 one smooth place fills all that is uncertain."""
+FIRST_HAND = 0.3
+"""Share of what is known that photos must show, for patches to be taken from there alone."""
 SEAM = 0.02
 """How far into a hole a difference of colour at its rim is evened out, in lengths of the long side."""
 
 
 def with_patches(request: ViewRequest, picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
-    """A request's first picture, generated softly, with the look of what its memory knows."""
-    return lay_patches(picture, request.background(0), ~request.memory.known[0])
+    """A request's first picture, generated softly, with the look of what its memory knows: of what photos show there,
+    unless that is little. Copies of copies get softer from view to view."""
+    known = request.background(0)
+    source = known & request.first_hand(0)
+    enough = int(source.sum()) > FIRST_HAND * int(known.sum())
+    return lay_patches(picture, known, ~request.memory.known[0], source=source if enough else None)
 
 
 def lay_patches(
-    picture: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
+    picture: Float[Tensor, "h w 3"],
+    known: Bool[Tensor, "h w"],
+    holes: Bool[Tensor, "h w"],
+    *,
+    source: Bool[Tensor, "h w"] | None = None,
 ) -> Float[Tensor, "h w 3"]:
     """A picture whose holes are made of patches of the rest.
 
     Args:
         picture: with its holes filled softly.
-        source: where patches may be taken from, outside the holes.
+        known: what patches are to fit, outside the holes.
         holes: what is replaced; elsewhere the picture is returned as it is.
+        source: where patches may be taken from, a part of what is known; default all of it.
     """
     if not holes.any():
         return picture
+    known = known & ~holes
     search = None
-    for level in reversed(_levels(picture, source & ~holes, holes)):
+    for level in reversed(_levels(picture, known, known if source is None else known & source, holes)):
         if level.holes.any() and level.usable.any():
             search = _Search(level, search)
             search.run()
@@ -85,29 +97,32 @@ class _Level:
     """From coarse to fine."""
     picture: Float[Tensor, "h w 3"]
     traits: Float[Tensor, "h w 5"]
-    source: Bool[Tensor, "h w"]
+    known: Bool[Tensor, "h w"]
     holes: Bool[Tensor, "h w"]
     usable: Bool[Tensor, "h w"]
     """Centres of patches that lie in the source."""
 
 
 def _levels(
-    picture: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
+    picture: Float[Tensor, "h w 3"],
+    known: Bool[Tensor, "h w"],
+    source: Bool[Tensor, "h w"],
+    holes: Bool[Tensor, "h w"],
 ) -> list[_Level]:
     """From fine to coarse, each half as large as the one before."""
-    masks = torch.stack([source, holes], dim=-1).to(picture)
+    masks = torch.stack([known, holes, source], dim=-1).to(picture)
     pyramid = [torch.cat([picture, masks], dim=-1).permute(2, 0, 1)[None]]
     while len(pyramid) < 2 or max(pyramid[-1].shape[-2:]) > COARSEST:
         pyramid.append(_halved(pyramid[-1]))
-    traits = [_traits(*_split(pyramid[1]))]  # they are smooth: half the size is enough
+    traits = [_traits(*_split(pyramid[1])[:3])]  # they are smooth: half the size is enough
     for _ in pyramid[2:]:
         traits.append(_halved(traits[-1]))
     finest = F.interpolate(traits[0], scale_factor=2, mode="bilinear", align_corners=False)
     traits.insert(0, finest[..., : picture.shape[0], : picture.shape[1]])
     levels = []
     for finer, (maps, surroundings) in enumerate(zip(pyramid, traits, strict=True)):
-        image, inside, hole = _split(maps)
-        outside = F.pad((~inside).float(), (1, 1, 1, 1), value=1.0)
+        image, inside, hole, copied = _split(maps)
+        outside = F.pad((~copied).float(), (1, 1, 1, 1), value=1.0)
         usable = window_max(outside, RADIUS)[1:-1, 1:-1] == 0
         coarser = len(pyramid) - 1 - finer
         levels.append(_Level(coarser, image, surroundings[0].permute(1, 2, 0), inside, hole, usable))
@@ -120,28 +135,28 @@ def _halved(maps: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c h2 w2"]:
 
 
 def _split(
-    maps: Float[Tensor, "1 5 h w"],
-) -> tuple[Float[Tensor, "h w 3"], Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
-    """Picture, what is source in all its pixels, and what is hole in any."""
-    return maps[0, :3].permute(1, 2, 0), maps[0, 3] > 0.99, maps[0, 4] > 0.01
+    maps: Float[Tensor, "1 6 h w"],
+) -> tuple[Float[Tensor, "h w 3"], Bool[Tensor, "h w"], Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
+    """Picture, what is known in all its pixels, what is hole in any, and what is source in all."""
+    return maps[0, :3].permute(1, 2, 0), maps[0, 3] > 0.99, maps[0, 4] > 0.01, maps[0, 5] > 0.99
 
 
 def _traits(
-    picture: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
+    picture: Float[Tensor, "h w 3"], known: Bool[Tensor, "h w"], holes: Bool[Tensor, "h w"]
 ) -> Float[Tensor, "1 5 h w"]:
     """What surrounds each pixel at large: brightness, two of hue, roughness, height in the picture.
 
-    In holes brightness and hue are the soft filling's, and roughness is that of the nearest source.
+    In holes brightness and hue are the soft filling's, and roughness is that of the nearest known pixel.
     """
-    if not source.any():
-        return picture.new_zeros(1, 5, *source.shape)
-    sigma = max(1.0, AROUND * max(source.shape))
-    smooth = _mean_around(picture, source | holes, sigma)
+    if not known.any():
+        return picture.new_zeros(1, 5, *known.shape)
+    sigma = max(1.0, AROUND * max(known.shape))
+    smooth = _mean_around(picture, known | holes, sigma)
     bright = smooth.mean(-1, keepdim=True)
-    rough = _mean_around((picture - smooth).abs().mean(-1, keepdim=True), source, sigma)
-    away, nearest = distance_transform_edt(~source.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
+    rough = _mean_around((picture - smooth).abs().mean(-1, keepdim=True), known, sigma)
+    away, nearest = distance_transform_edt(~known.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     rough = blur_by(rough[nearest[0], nearest[1]], 0.35 * torch.from_numpy(away).float())
-    rows = torch.arange(len(source)) / max(source.shape)
+    rows = torch.arange(len(known)) / max(known.shape)
     hues = [CHROMA * (smooth[..., :1] - bright), CHROMA * (smooth[..., 2:] - bright)]
     height = HEIGHT * rows[:, None, None].expand_as(bright)
     return torch.cat([bright, *hues, ROUGHNESS * rough, height], dim=-1).permute(2, 0, 1)[None]
@@ -174,7 +189,7 @@ class _Search:
         around = F.pad(level.picture.permute(2, 0, 1)[None], (RADIUS,) * 4, mode="replicate")
         self.picture[..., :3] = around[0].permute(1, 2, 0).numpy()
         away = torch.from_numpy(distance_transform_edt(level.holes.numpy())).float()  # pyright: ignore[reportArgumentType]
-        weights = torch.where(level.holes, (INWARDS**-away).clamp_min(0.02), level.source.float())
+        weights = torch.where(level.holes, (INWARDS**-away).clamp_min(0.02), level.known.float())
         self.weights = F.pad(weights, (RADIUS,) * 4).numpy()
         self.trust = weights.numpy()[self.at[:, 0], self.at[:, 1]] + np.float32(0.02)
         self.costs = np.zeros(len(self.at), np.float32)
@@ -214,7 +229,7 @@ class _Search:
         """One search; a blind one looks at what is known and not into the holes, where there is fog."""
         weights = self.weights
         if blind:
-            weights = np.pad(self.level.source.numpy(), RADIUS).astype(np.float32)
+            weights = np.pad(self.level.known.numpy(), RADIUS).astype(np.float32)
         found = np.empty_like(self.matches)
         run_parallel(
             improve, self.picture, weights, self.traits, self._crowd(), self.usable, self.at, self.index,
@@ -250,9 +265,9 @@ class _Search:
         voted = level.picture.clone().numpy()
         rows, columns = self.at.T
         voted[rows, columns] = self._colors(self.at, self._shares(SHARP))
-        filled, rim = torch.from_numpy(voted), torch.zeros_like(level.source)
+        filled, rim = torch.from_numpy(voted), torch.zeros_like(level.known)
         rim[rows, columns] = True
-        weight = (rim & level.source)[..., None].float()
+        weight = (rim & level.known)[..., None].float()
         apart = torch.cat([weight * (level.picture - filled), weight], dim=-1).permute(2, 0, 1)[None]
         apart = blur(apart, SEAM * max(level.holes.shape))[0].permute(1, 2, 0)
         return (filled + apart[..., :3] / (apart[..., 3:] + 0.02)).clamp(0, 1)

@@ -67,6 +67,21 @@ def test_patches_follow_the_soft_filling():
     assert out[HEIGHT // 2 + 8 :, 120:, 1].std() > 0.1
 
 
+def test_patches_fit_what_is_known_and_are_copied_from_the_source():
+    """Pale stripes lie beside the hole, which are known and no source; they go on in the colours of the source."""
+    truth, holes = striped(), beyond_the_right_edge()
+    pale = torch.zeros_like(holes)
+    pale[:, 88:112] = True
+    picture = torch.where(pale[..., None], 0.5 + 0.8 * (truth - 0.5), truth)
+    fog = torch.where(holes[..., None], 0.5, picture)
+    out = lay_patches(fog, ~holes, holes, source=~holes & ~pale)
+    inner = out[8:-8, 120:]
+    assert (inner - truth[8:-8, 120:]).square().mean().sqrt() < 0.08  # in step with the pale ones
+    assert inner.amax() > 0.76  # pale stripes end at 0.74
+    copied = lay_patches(fog, ~holes, holes)[8:-8, 114:124]
+    assert copied.amax() < 0.76
+
+
 def test_patches_come_from_the_source_alone():
     picture = striped()
     picture[:, :40] = torch.tensor([1.0, 0.0, 0.0])

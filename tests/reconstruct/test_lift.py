@@ -118,6 +118,13 @@ def test_inverse_depth_of_a_plane_goes_on_smoothly():
     assert ((filled / depth)[~known].log().abs() < 0.03).all()
 
 
+def test_depth_goes_on_to_the_far_corner_of_a_wide_margin():
+    known = torch.zeros(88, 134, dtype=torch.bool)
+    known[12:76, 19:115] = True
+    filled = complete_depth(torch.where(known, 3.0, 0.0), known, known)
+    assert torch.allclose(filled, torch.tensor(3.0))
+
+
 def test_a_silhouette_s_mixed_pixels_go_with_the_foreground() -> None:
     _, depth = box_before_wall()
     wide = widen_foreground(depth, pixels=2)
