@@ -132,10 +132,11 @@ def make_scene(
             frame = None if place else grow_frame(
                 surface, shown, generator, estimator, seed=options.seed, text=options.text,
             )  # fmt: skip
+            around = frame.pieces[0] if frame else None
             growth = grow(
                 frame.gaussians if frame else surface, shown, cameras, generator, seed=options.seed,
-                text=options.text, depth_of=place.depth_of if place else None, textured=generator.soft,
-                on_view=writer.add,
+                text=options.text, depth_of=place.depth_of if place else None, around=around,
+                textured=generator.soft, on_view=writer.add,
             )  # fmt: skip
             growth = frame.before(growth) if frame else growth
         if place:
@@ -152,7 +153,7 @@ def make_scene(
         if not place and not watcher.cancelled:
             with reporter.stage("outskirts") as advance:
                 growth = replace(growth, gaussians=gaussians)
-                growth = grow_outskirts(growth, shown, reach, on_view=_shown(watcher, advance))
+                growth = grow_outskirts(growth, shown, reach, around=around, on_view=_shown(watcher, advance))
                 gaussians = growth.gaussians
         with reporter.stage("write") as advance:
             info = {

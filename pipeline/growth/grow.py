@@ -57,6 +57,7 @@ def grow(
     seed: int,
     text: str | None = None,
     depth_of: Callable[[Cameras], Float[Tensor, "v h w"]] | None = None,
+    around: DepthPicture | None = None,
     overlap: int = 0,
     textured: bool = False,
     on_view: Callable[[int, Gaussians, Cameras, Tensor], bool] | None = None,
@@ -71,6 +72,8 @@ def grow(
         seed: for the generator; group i gets ``seed + i``.
         text: a description, for generators that take one.
         depth_of: z depth of what cameras see, where somebody knows it; default completed from what surrounds a hole.
+        around: what a wider lens would show, see ``grow_frame``: its planes go on, and nothing may hide it. Default the
+            photo.
         overlap: pixels by which what is generated goes on under the rim of what the scene shows; leaves no crack.
         textured: whether what is generated gets the look of what the scene shows; see ``with_patches``.
         on_view: called with views done, the scene so far, and the camera and picture of the newest view; if it returns
@@ -78,7 +81,7 @@ def grow(
     """
     size = (cameras.height, cameras.width)
     images, support, pieces = [torch.zeros(0, *size, 3)], [torch.zeros(0, *size)], []
-    planes = PhotoPlanes.of(photo.depth, photo.camera)
+    planes = PhotoPlanes.of(*((around.depth, around.camera) if around else (photo.depth, photo.camera)))
     stop = False
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]

@@ -1,9 +1,8 @@
 """What a photo's scene shows to those who go further than its views went: coarse, so that nobody looks into a void.
 
-The views along the planned path are the good ones. A wide picture from where the photo was taken goes on beyond its
-edges, which browsers show first; a ring of them around it closes what still gapes behind things when one leaves
-the path; a last look from wider paths closes the cracks that open between all of these. They come when all
-else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are filled by the inpainting
+The views along the planned path are the good ones. A ring of wide pictures around the photo's place closes what still
+gapes behind things when one leaves the path; a last look from wider paths closes the cracks that open between all of
+these. They come when all else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are filled by the inpainting
 routine and with patches, cracks by the routine alone, whatever generator made the views: this far out the bundled
 network has nothing to tell but grey.
 """
@@ -39,6 +38,7 @@ def grow_outskirts(
     photo: DepthPicture,
     reach: Reach,
     *,
+    around: DepthPicture | None = None,
     on_view: Callable[[int, int, Gaussians], bool] | None = None,
 ) -> Growth:
     """Splats and pieces for what the scene does not show yet around the photo, from a ring around its camera, and in
@@ -48,6 +48,7 @@ def grow_outskirts(
         growth: the scene so far.
         photo: with its depth.
         reach: of the paths.
+        around: what a wider lens would show, which they go on from; default the photo.
         on_view: called as (views done, views in all, scene so far); if it returns True, that is all.
 
     Returns:
@@ -70,10 +71,11 @@ def grow_outskirts(
     for cameras, textured in groups:
         if stopped:
             break
-        around = grow(
-            growth.gaussians, photo, cameras, generator, seed=before, overlap=OVERLAP, textured=textured, on_view=shown,
+        more = grow(
+            growth.gaussians, around or photo, cameras, generator, seed=before, overlap=OVERLAP, textured=textured,
+            on_view=shown,
         )  # fmt: skip
-        growth = replace(growth, gaussians=around.gaussians, pieces=[*growth.pieces, *around.pieces])
+        growth = replace(growth, gaussians=more.gaussians, pieces=[*growth.pieces, *more.pieces])
         before += len(cameras)
     return growth
 
