@@ -23,8 +23,8 @@ from ..reconstruct.transforms_json import images_from_cameras
 from .depth import DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
 from .generators.choose import load_generator
-from .growth.frame import grow_frame
 from .growth.grow import grow
+from .growth.layers import grow_layers
 from .growth.outskirts import grow_outskirts
 from .growth.surround import surround
 from .imagine import Imagined, imagine_photo, imagine_place
@@ -127,18 +127,21 @@ def make_scene(
         clip_cameras, cameras = plan_cameras(
             photo, reach, options.trajectory, preset, place.is_free if place else None
         )
+        layers = None
+        if not place:
+            with reporter.stage("layers"):
+                layers = grow_layers(
+                    surface, shown, reach, generator, estimator, seed=options.seed, text=options.text
+                )
+                watcher.update(layers.growth.gaussians)
         with reporter.stage("views") as advance:
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
-            frame = None if place else grow_frame(
-                surface, shown, generator, estimator, seed=options.seed, text=options.text,
-            )  # fmt: skip
-            around = frame.pieces[0] if frame else None
             growth = grow(
-                frame.gaussians if frame else surface, shown, cameras, generator, seed=options.seed,
-                text=options.text, depth_of=place.depth_of if place else None, around=around,
-                textured=generator.soft, on_view=writer.add,
+                layers.growth.gaussians if layers else surface, shown, cameras, generator, seed=options.seed,
+                text=options.text, depth_of=place.depth_of if place else None,
+                around=layers.around if layers else None, textured=generator.soft, on_view=writer.add,
             )  # fmt: skip
-            growth = frame.before(growth) if frame else growth
+            growth = layers.growth.before(growth) if layers else growth
         if place:
             with reporter.stage("around") as advance:
                 gaussians, faces = surround(
@@ -153,7 +156,13 @@ def make_scene(
         if not place and not watcher.cancelled:
             with reporter.stage("outskirts") as advance:
                 growth = replace(growth, gaussians=gaussians)
-                growth = grow_outskirts(growth, shown, reach, around=around, on_view=_shown(watcher, advance))
+                growth = grow_outskirts(
+                    growth,
+                    shown,
+                    reach,
+                    around=layers.around if layers else None,
+                    on_view=_shown(watcher, advance),
+                )
                 gaussians = growth.gaussians
         with reporter.stage("write") as advance:
             info = {

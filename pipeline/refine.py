@@ -26,6 +26,7 @@ REFINE = FitConfig(
         means=0.0, quats=0.0, log_scales=2e-2, opacity_logits=2e-2, sh0=4e-2, sh_rest=0.0
     ),
     sh_degree=0,
+    skip_faint=0.05,
 )
 """Depth says where splats are; what is left to find is how wide, how opaque and of what colour they are."""
 

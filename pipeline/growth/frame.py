@@ -68,7 +68,7 @@ def grow_frame(
     picture = torch.where(known[..., None], color, generator(request)[0])
     if generator.soft:
         picture = lay_patches(picture, known, ~known)
-    piece = DepthPicture(picture, _depth_around(picture, memory.depth[0], wide, estimator), wide, ~known)
+    piece = DepthPicture(picture, depth_around(picture, memory.depth[0], wide, estimator), wide, ~known)
     corners = [(y, x) for y in (0, 2 * down) for x in (0, 2 * across)]
     return Growth(
         cat_gaussians([gaussians, lift(piece.image, piece.depth, wide, mask=piece.mask)]),
@@ -79,7 +79,7 @@ def grow_frame(
     )
 
 
-def _depth_around(
+def depth_around(
     picture: Float[Tensor, "h w 3"],
     depth: Float[Tensor, "h w"],
     camera: Cameras,

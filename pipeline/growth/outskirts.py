@@ -2,9 +2,9 @@
 
 The views along the planned path are the good ones. A ring of wide pictures around the photo's place closes what still
 gapes behind things when one leaves the path; a last look from wider paths closes the cracks that open between all of
-these. They come when all else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are filled by the inpainting
-routine and with patches, cracks by the routine alone, whatever generator made the views: this far out the bundled
-network has nothing to tell but grey.
+these. They come when all else is fitted: splats that the fitted views hardly see would be fitted to noise. Holes are
+filled by the inpainting routine and with patches, cracks by the routine alone, whatever generator made the views: this
+far out the bundled network has nothing to tell but grey.
 """
 
 from __future__ import annotations

@@ -138,6 +138,9 @@ class FitConfig:
     """The length that step sizes are relative to; default the median distance from splats to their nearest camera."""
     skip_unseen: bool = True
     """Do not move splats that the step's view does not show (Adam's momentum would)."""
+    skip_faint: float = 0.0
+    """Nor those whose colour it pulls at so many times less than at the usual splat's: Adam takes steps of one size, and
+    what is seen through a crack would be fitted to noise."""
     evaluate_every: int = 250
     """Steps between measurements on the held-out views."""
     checkpoint_every: int = 500

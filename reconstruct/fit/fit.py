@@ -198,13 +198,22 @@ class _Run:
             size = (view.camera.width, view.camera.height)
             info = rendering.info
             accumulate_pull(self.pull, info["means2d"], info["radii"], size, config.growth.absgrad)
-        self.splats.step(rates, seen if config.skip_unseen else None)
+        moved = seen if config.skip_unseen else torch.ones_like(seen)
+        self.splats.step(rates, moved & self._matters() if config.skip_faint else moved)
         self._step_corrections(progress, index)
         self._grow(progress)
         if (self.step + 1) % PROGRESS_EVERY == 0:
             live.loss = float(loss.detach())
             if self.held_out is None:
                 live.psnr = psnr(color.detach().clamp(0, 1), view.image, view.weights)
+
+    def _matters(self) -> Bool[Tensor, "n"]:
+        """Splats whose colour the step's view has something to say about."""
+        pull = self.splats.tensors["sh"].grad
+        if pull is None:
+            return torch.ones(len(self.splats), dtype=torch.bool, device=self.device)
+        pull = pull.abs().flatten(1).sum(1)
+        return pull > self.config.skip_faint * pull[pull > 0].mean()
 
     def _corrected(self, view: View, index: int) -> View:
         """The view from its corrected camera; its correction gets gradients."""

@@ -139,6 +139,28 @@ def test_frozen_parameters_stay(truth: Gaussians, start: Gaussians):
     assert not torch.equal(fitted.sh, start.sh)
 
 
+def test_what_is_seen_through_a_crack_is_not_fitted_to_noise():
+    """A wall of nearly opaque splats before another, and a photo that has neither's colour."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 24), torch.linspace(-1, 1, 24), indexing="ij")
+    wall = torch.stack([x, y, torch.full_like(x, 2.0)], dim=-1).reshape(-1, 3)
+    points, hidden = torch.cat([wall, 1.5 * wall]), torch.arange(2 * len(wall)) >= len(wall)
+    walls = gaussians_from_points(
+        points, torch.full_like(points, 0.5), torch.full((len(points),), 0.08), opacity=0.99
+    )
+    camera = Cameras(torch.eye(4)[None], pinhole_intrinsics(1.2 * SIZE, SIZE, SIZE)[None], SIZE, SIZE)
+    image = torch.rand(1, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(0))
+    moved = {}
+    for faint in (0.0, 0.05):
+        rates = LearningRates(means=0, quats=0, log_scales=0, opacity_logits=0, sh0=0.02)
+        config = FitConfig(iterations=20, learning_rates=rates, sh_degree=0, skip_faint=faint)
+        fitted = fit_gaussians(walls, camera, image, config=config).gaussians
+        apart = (fitted.sh - walls.sh).abs().flatten(1).amax(1)
+        moved[faint] = float(apart[hidden].mean()), float(apart[~hidden].mean())
+    assert moved[0.0][0] > 0.05
+    assert moved[0.05][0] < 0.1 * moved[0.0][0]
+    assert moved[0.05][1] > 0.9 * moved[0.0][1]
+
+
 def test_progress_may_end_the_fit(truth: Gaussians, start: Gaussians):
     train = views_of(truth, ring(4))
     result = fit_gaussians(

@@ -1,0 +1,88 @@
+"""What things hide from a photo, as its own place would show it."""
+
+import torch
+from told_depth import ToldDepth
+
+from cosmorama.pipeline.depth import FAR_DEPTH_M
+from cosmorama.pipeline.generators.inpaint import InpaintGenerator
+from cosmorama.pipeline.growth.behind import ASIDE, grow_behind, hiding
+from cosmorama.pipeline.growth.layers import grow_layers
+from cosmorama.pipeline.growth.pieces import show
+from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
+from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
+from cosmorama.reconstruct.lift import lift
+from cosmorama.reconstruct.mesh.grid import DepthPicture
+
+W, H = 96, 64
+HOME = Cameras(torch.eye(4)[None], pinhole_intrinsics(90.0, W, H)[None], W, H)
+BOX = (slice(20, 48), slice(30, 66))
+RED, BLUE = torch.tensor([0.9, 0.1, 0.1]), torch.tensor([0.0, 0.0, 0.8])
+
+
+def box_before(depth_behind: float) -> DepthPicture:
+    depth, image = torch.full((H, W), depth_behind), BLUE.expand(H, W, 3).clone()
+    depth[BOX], image[BOX] = 1.5, RED
+    return DepthPicture(image, depth, HOME, torch.ones(H, W, dtype=torch.bool))
+
+
+def behind(picture: DepthPicture, told: float):
+    surface, reach = lift(picture.image, picture.depth, HOME), reach_of(picture.depth)
+    return grow_behind(surface, picture, reach, InpaintGenerator(), ToldDepth(told), seed=0)
+
+
+def test_a_strip_of_the_nearer_thing_hides_as_much_as_one_steps_aside():
+    picture = box_before(3.0)
+    for aside in (0.1, 0.2):
+        strip = hiding(picture, aside)
+        width = 90 * aside * (1 / 1.5 - 1 / 3.0)
+        assert not strip[: BOX[0].start].any()
+        assert not strip[:, : BOX[1].start].any()
+        seen = int(strip[34, BOX[1]].sum()) / 2  # a strip on both sides
+        assert 0.7 * width - 1 <= seen <= width + 1
+        assert not strip[34, 48]
+    assert hiding(picture, 10.0)[BOX].all()
+
+
+def test_a_floor_hides_nothing_however_near():
+    rows = torch.arange(H)[:, None].expand(H, W)
+    depth = 90.0 * 0.4 / (rows + 2.0)
+    picture = DepthPicture(torch.rand(H, W, 3), depth, HOME, torch.ones(H, W, dtype=torch.bool))
+    assert not hiding(picture, 2.0).any()
+
+
+def test_what_lies_behind_is_like_what_surrounds_it_and_goes_on_there():
+    picture = box_before(3.0)
+    gaussians, piece = behind(picture, told=3.0)
+    assert torch.equal(piece.mask, hiding(picture, ASIDE * reach_of(picture.depth).step))
+    assert (piece.image[piece.mask] - BLUE).abs().max() < 0.1
+    assert torch.allclose(piece.depth[piece.mask], torch.tensor(3.0), rtol=0.02)
+    assert torch.equal(piece.depth[~piece.mask], picture.depth[~piece.mask])
+    assert len(gaussians) == H * W + int(piece.mask.sum())
+
+
+def test_what_is_estimated_nearer_than_what_hides_it_lies_behind_all_the_same():
+    picture = box_before(3.0)
+    piece = behind(picture, told=0.7)[1]  # a factor of 4 between what is known and this
+    assert (piece.depth[piece.mask] > picture.depth[piece.mask]).all()
+
+
+def test_before_the_sky_there_is_sky_behind_even_if_it_does_not_look_like_it():
+    picture = box_before(FAR_DEPTH_M)
+    piece = behind(picture, told=2.0)[1]
+    assert (piece.depth[piece.mask] == FAR_DEPTH_M).all()
+
+
+def test_on_the_path_nothing_gapes_any_more():
+    photo = box_before(3.0)
+    reach = reach_of(photo.depth)
+    surface = lift(photo.image, photo.depth, HOME)
+    layers = grow_layers(surface, photo, reach, InpaintGenerator(), ToldDepth(3.0), seed=0)
+    path = plan_trajectory("orbit", HOME, reach, 5)[[1, 3]]
+    before, after = (
+        float((~show(gaussians, path)[0].known).float().mean())
+        for gaussians in (surface, layers.growth.gaussians)
+    )
+    assert before > 0.03
+    assert after < 0.1 * before
+    assert layers.around.mask.all()
+    assert [int(piece.mask.sum()) > 0 for piece in layers.growth.pieces] == [True, True]
