@@ -6,13 +6,15 @@ the strip, from further and further to the side: filled view by view, it would b
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from ...reconstruct.depth_completion import complete_depth
 from ...reconstruct.depth_edges import depth_edges
-from ...reconstruct.gaussians import Gaussians, cat_gaussians
+from ...reconstruct.gaussians import Gaussians, cat_gaussians, sh_from_rgb
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.windows import window_max, window_min
@@ -22,6 +24,7 @@ from ..trajectories import Reach
 from .frame import depth_around
 from .patches import with_patches
 from .pieces import BEHIND
+from .rims import RIM_PX, unmix
 
 ASIDE = 0.6
 """How far to the side people go, in steps of the paths: twice as far as the widest of them."""
@@ -43,10 +46,10 @@ def grow_behind(
     seed: int,
     text: str | None = None,
 ) -> tuple[Gaussians, DepthPicture]:
-    """Splats behind what hides something, and the piece that they are.
+    """Splats behind what hides something, and the piece that they are; what hides it lets it through at its rim.
 
     Args:
-        gaussians: those of the picture.
+        gaussians: those of the picture, one for each pixel.
         picture: all that is seen from the photo's place, with its depth.
         reach: of the paths.
         generator: fills what is hidden.
@@ -73,16 +76,22 @@ def grow_behind(
     around = complete_depth(memory.depth[0], ~before, request.support[0])
     depth = torch.where(around > SKY * FAR_DEPTH_M, FAR_DEPTH_M, depth)
     depth = torch.where(before, torch.maximum(depth, BEHIND * picture.depth), picture.depth)
-    piece = DepthPicture(image, depth, picture.camera, before)
-    return cat_gaussians([gaussians, lift(image, depth, picture.camera, mask=before)]), piece
+    rim = hiding(picture, ASIDE * reach.step, widest=RIM_PX)
+    layers = unmix(picture.image, picture.depth, rim, image)
+    piece = DepthPicture(layers.back, depth, picture.camera, before)
+    opacities = gaussians.opacities * layers.alpha.flatten()
+    colors = sh_from_rgb(layers.front.reshape(-1, 1, 3))
+    gaussians = replace(gaussians, opacity_logits=torch.logit(opacities), sh=colors)
+    return cat_gaussians([gaussians, lift(piece.image, depth, picture.camera, mask=before)]), piece
 
 
-def hiding(picture: DepthPicture, aside: float) -> Bool[Tensor, "h w"]:
+def hiding(picture: DepthPicture, aside: float, *, widest: float | None = None) -> Bool[Tensor, "h w"]:
     """Pixels before which, from so far to the side, one sees something that lies behind them.
 
     Args:
         picture: with its depth.
         aside: in scene units.
+        widest: how many pixels from a silhouette at most; default ``WIDEST``.
     """
     inverse = 1 / picture.depth
     behind = depth_edges(picture.depth) & (picture.depth > STEP * window_min(picture.depth, 1))
@@ -90,7 +99,7 @@ def hiding(picture: DepthPicture, aside: float) -> Bool[Tensor, "h w"]:
     near = window_max(inverse, 1)
     width, between = parallax * (near - inverse), (near * inverse).sqrt()
     hides = torch.zeros_like(behind)
-    for radius in _radii(WIDEST * max(hides.shape)):
+    for radius in _radii(WIDEST * max(hides.shape) if widest is None else widest):
         limit = window_min(torch.where(behind & (width >= radius), between, torch.inf), radius)
         hides |= inverse > limit
     return hides

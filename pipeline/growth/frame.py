@@ -44,7 +44,7 @@ def grow_frame(
     """Splats and a piece for what a wider lens would show.
 
     Args:
-        gaussians: the photo's splats.
+        gaussians: the photo's splats, one for each pixel.
         photo: with its depth.
         generator: makes the wider picture.
         estimator: of the wider picture's depth.
@@ -52,7 +52,7 @@ def grow_frame(
         text: a description, for generators that take one.
 
     Returns:
-        The scene, and four views of the photo's size: the wider picture's corners.
+        The scene, a splat for each pixel of the wider picture, and four views of the photo's size: its corners.
     """
     height, width = photo.depth.shape
     down, across = (round(MARGIN * side) for side in (height, width))
@@ -70,8 +70,13 @@ def grow_frame(
         picture = lay_patches(picture, known, ~known)
     piece = DepthPicture(picture, depth_around(picture, memory.depth[0], wide, estimator), wide, ~known)
     corners = [(y, x) for y in (0, 2 * down) for x in (0, 2 * across)]
+    splats = cat_gaussians([gaussians, lift(piece.image, piece.depth, wide, mask=piece.mask)])
+    order = torch.empty(known.shape, dtype=torch.int64)
+    order[known], order[~known] = torch.arange(len(splats)).split(
+        [len(gaussians), len(splats) - len(gaussians)]
+    )
     return Growth(
-        cat_gaussians([gaussians, lift(piece.image, piece.depth, wide, mask=piece.mask)]),
+        splats[order.flatten()],
         cat_cameras([_window(wide, y, x, height, width) for y, x in corners]),
         _cut(piece.image, corners, height, width),
         _cut(covered, corners, height, width),

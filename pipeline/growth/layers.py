@@ -38,7 +38,7 @@ def grow_layers(
     """A frame around a photo, and a layer behind both.
 
     Args:
-        gaussians: the photo's splats.
+        gaussians: the photo's splats, one for each pixel.
         photo: with its depth.
         reach: of the paths.
         generator: makes what is not seen.
