@@ -128,7 +128,7 @@ def make_scene(
             photo, reach, options.trajectory, preset, place.is_free if place else None
         )
         layers = None
-        if not place:
+        if generator.soft and not place:
             with reporter.stage("layers"):
                 layers = grow_layers(
                     surface, shown, reach, generator, estimator, seed=options.seed, text=options.text

@@ -21,8 +21,10 @@ from ..generators.inpaint import InpaintGenerator
 from ..trajectories import Reach, plan_trajectory
 from .grow import Growth, grow
 
+FRAME_SCALE, FRAME_LENS = 0.85, 0.72
+"""Size and focal length, beside the photo's, of a picture around the photo where there is none yet."""
 RING_SCALE, RING_LENS = 0.85, 0.8
-"""Size and focal length, beside the photo's, of the pictures of the ring."""
+"""The same of the pictures of the ring."""
 RING = ((-1.0, 0.0), (1.0, 0.0), (-0.7, -0.7), (0.7, -0.7), (0.0, -1.0), (0.0, 0.4))
 """Where they are taken: to the right and down, in parts of the ring's radius. Less below: ground is there."""
 RADIUS = 0.6
@@ -48,14 +50,16 @@ def grow_outskirts(
         growth: the scene so far.
         photo: with its depth.
         reach: of the paths.
-        around: what a wider lens would show, which they go on from; default the photo.
+        around: what a wider lens would show, which they go on from; where it is unknown, that is filled first.
         on_view: called as (views done, views in all, scene so far); if it returns True, that is all.
 
     Returns:
         The scene; its views are those it had, these are too coarse to be shown or fitted to.
     """
     home = photo.camera
+    frame = [] if around else [(_seen_wider(home, FRAME_LENS, FRAME_SCALE), True)]
     groups = [
+        *frame,
         (ring_cameras(home, reach), True),
         (crack_cameras(home, reach), False),
     ]

@@ -139,8 +139,8 @@ class FitConfig:
     skip_unseen: bool = True
     """Do not move splats that the step's view does not show (Adam's momentum would)."""
     skip_faint: float = 0.0
-    """Nor those whose colour it pulls at so many times less than at the usual splat's: Adam takes steps of one size, and
-    what is seen through a crack would be fitted to noise."""
+    """Nor those whose colour it pulls at less than this times as much as at the usual splat's: Adam takes steps of one
+    size, and what is seen through a crack would be fitted to noise."""
     evaluate_every: int = 250
     """Steps between measurements on the held-out views."""
     checkpoint_every: int = 500

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ from cosmorama.pipeline.benchmark import voids as voids_of
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
 from cosmorama.pipeline.growth.frame import grow_frame
 from cosmorama.pipeline.growth.grow import grow
+from cosmorama.pipeline.growth.layers import grow_layers
 from cosmorama.pipeline.growth.outskirts import RING, RING_SCALE, crack_cameras, grow_outskirts, ring_cameras
 from cosmorama.pipeline.growth.pieces import show
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
@@ -51,10 +53,16 @@ def test_who_leaves_the_path_looks_into_no_void():
     before, after = ([voids(g, camera) for camera in far] for g in (growth.gaussians, around.gaussians))
     assert min(before) > 0.02
     assert max(after) < 0.005
-    views = len(RING) + len(crack_cameras(HOME, reach))
+    views = 1 + len(RING) + len(crack_cameras(HOME, reach))
     assert calls == [(n + 1, views) for n in range(views)]
     assert len(around.pieces) == len(growth.pieces) + views
     assert around.images is growth.images  # these pictures are nothing to be fitted to
+
+    taller = replace(
+        HOME, intrinsics=HOME.intrinsics + torch.tensor([[0.0] * 3, [0, 0, 12.0], [0.0] * 3]), height=H + 24
+    )
+    assert voids(growth.gaussians, taller) > 0.1
+    assert voids(around.gaussians, taller) < 0.005  # a window of another shape than the photo
 
     left = rasterize(around.gaussians, far[0]).color[0]
     beside_box = left[30:40, 2:20]
@@ -80,6 +88,24 @@ def test_no_cracks_open_on_wide_paths():
         )
         assert before > 0.004  # there were some
         assert after < 0.2 * before
+
+
+def test_where_a_wider_picture_is_known_it_is_gone_on_from():
+    photo = box_before_wall()
+    surface = lift(photo.image, photo.depth, HOME)
+    layers = grow_layers(surface, photo, reach_of(photo.depth), InpaintGenerator(), ToldDepth(3.0), seed=0)
+    calls = []
+    grown = grow_outskirts(
+        layers.growth,
+        photo,
+        reach_of(photo.depth),
+        around=layers.around,
+        on_view=lambda *call: calls.append(call),
+    )
+    assert len(calls) == len(RING) + len(crack_cameras(HOME, reach_of(photo.depth)))
+    wide = layers.around.camera
+    before, after = (rasterize(g, wide).color[0] for g in (layers.growth.gaussians, grown.gaussians))
+    assert (before - after).abs().mean() < 0.004  # nothing hides it
 
 
 def test_the_ring_hides_nothing_of_the_photo():
