@@ -13,6 +13,7 @@ WORDS = {
     "photo": "Reading the photo",
     "depth": "Estimating its depth",
     "splats": "First splats",
+    "layers": "Beyond its edges and behind its things",
     "views": "Generating views",
     "refine": "Fitting splats to the views",
     "around": "Looking around the place",
@@ -41,9 +42,9 @@ def expected_seconds(preset: Preset) -> dict[str, float]:
     """Seconds of every stage on two CPU cores, in order: measured shares, scaled to the preset's total."""
     pixels = (preset.long_side / 512) ** 2
     shares = {
-        "photo": 0.1, "depth": 2.2, "splats": 0.1 * pixels, "views": 0.65 * preset.views * pixels,
-        "refine": 0.117 * preset.iterations * pixels, "outskirts": 3.8 * pixels,
-        "write": 0.066 * preset.clip_frames * pixels,
+        "photo": 0.1, "depth": 1.9, "splats": 0.1 * pixels, "layers": 2.8 + 2.5 * pixels,
+        "views": 0.24 * preset.views * pixels, "refine": 0.124 * preset.iterations * pixels,
+        "outskirts": 3.7 * pixels, "write": 0.066 * preset.clip_frames * pixels,
     }  # fmt: skip
     total = sum(shares.values())
     return {name: share * preset.seconds / total for name, share in shares.items()}
