@@ -58,6 +58,8 @@ def grow_behind(
         text: a description, for generators that take one.
     """
     before = hiding(picture, ASIDE * reach.step)
+    if not before.any():
+        return gaussians, replace(picture, mask=before)
     shown = (~before)[None].float()
     memory = Memory(picture.image[None] * shown[..., None], picture.depth[None] * shown, shown)
     request = ViewRequest(
@@ -86,7 +88,7 @@ def grow_behind(
 
 
 def hiding(picture: DepthPicture, aside: float, *, widest: float | None = None) -> Bool[Tensor, "h w"]:
-    """Pixels before which, from so far to the side, one sees something that lies behind them.
+    """Pixels of things that one sees past from so far to the side: what lies behind them there comes into view.
 
     Args:
         picture: with its depth.

@@ -50,6 +50,19 @@ def test_a_floor_hides_nothing_however_near():
     assert not hiding(picture, 2.0).any()
 
 
+def test_a_wall_alone_hides_nothing_and_nobody_is_asked():
+    picture = DepthPicture(
+        torch.rand(H, W, 3), torch.full((H, W), 3.0), HOME, torch.ones(H, W, dtype=torch.bool)
+    )
+    surface, estimator = lift(picture.image, picture.depth, HOME), ToldDepth(3.0)
+    gaussians, piece = grow_behind(
+        surface, picture, reach_of(picture.depth), InpaintGenerator(), estimator, seed=0
+    )
+    assert len(gaussians) == len(surface)
+    assert not piece.mask.any()
+    assert not estimator.calls
+
+
 def test_what_lies_behind_is_like_what_surrounds_it_and_goes_on_there():
     picture = box_before(3.0)
     gaussians, piece = behind(picture, told=3.0)
