@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...reconstruct.depth_completion import complete_depth
@@ -19,9 +19,10 @@ from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.windows import window_max, window_min
 from ..depth import FAR_DEPTH_M, DepthEstimator
-from ..generators import Memory, ViewGenerator, ViewRequest
+from ..generators import Memory, ViewRequest
+from ..generators.inpaint import InpaintGenerator
 from ..trajectories import Reach
-from .frame import depth_around
+from .frame import NEARER, depth_around
 from .patches import with_patches
 from .pieces import BEHIND
 from .rims import RIM_PX, unmix
@@ -40,11 +41,7 @@ def grow_behind(
     gaussians: Gaussians,
     picture: DepthPicture,
     reach: Reach,
-    generator: ViewGenerator,
     estimator: DepthEstimator,
-    *,
-    seed: int,
-    text: str | None = None,
 ) -> tuple[Gaussians, DepthPicture]:
     """Splats behind what hides something, and the piece that they are; what hides it lets it through at its rim.
 
@@ -52,33 +49,18 @@ def grow_behind(
         gaussians: those of the picture, one for each pixel.
         picture: all that is seen from the photo's place, with its depth.
         reach: of the paths.
-        generator: fills what is hidden.
-        estimator: of its depth.
-        seed: of the generator.
-        text: a description, for generators that take one.
+        estimator: of the depth of what is hidden.
     """
-    before = hiding(picture, ASIDE * reach.step)
+    aside = ASIDE * reach.step
+    things, sky = (hiding(picture, aside, sky=far) for far in (False, True))
+    before = things | sky
     if not before.any():
         return gaussians, replace(picture, mask=before)
-    shown = (~before)[None].float()
-    memory = Memory(picture.image[None] * shown[..., None], picture.depth[None] * shown, shown)
-    request = ViewRequest(
-        picture.camera,
-        memory,
-        picture.image[None],
-        picture.camera,
-        seed,
-        text,
-        photo_depths=picture.depth[None],
-    )
-    image = torch.where(before[..., None], generator(request)[0], picture.image)
-    if generator.soft:
-        image = with_patches(request, image)
-    depth = depth_around(image, memory.depth[0], picture.camera, estimator)
-    around = complete_depth(memory.depth[0], ~before, request.support[0])
-    depth = torch.where(around > SKY * FAR_DEPTH_M, FAR_DEPTH_M, depth)
-    depth = torch.where(before, torch.maximum(depth, BEHIND * picture.depth), picture.depth)
-    rim = hiding(picture, ASIDE * reach.step, widest=RIM_PX)
+    image, depth = picture.image, picture.depth
+    for holes, far in ((sky & ~things, True), (things, False)):
+        if holes.any():
+            image, depth = _filled(picture, holes, image, depth, None if far else estimator)
+    rim = hiding(picture, aside, sky=False, widest=RIM_PX) | hiding(picture, aside, sky=True, widest=RIM_PX)
     layers = unmix(picture.image, picture.depth, rim, image)
     piece = DepthPicture(layers.back, depth, picture.camera, before)
     opacities = gaussians.opacities * layers.alpha.flatten()
@@ -87,16 +69,51 @@ def grow_behind(
     return cat_gaussians([gaussians, lift(piece.image, depth, picture.camera, mask=before)]), piece
 
 
-def hiding(picture: DepthPicture, aside: float, *, widest: float | None = None) -> Bool[Tensor, "h w"]:
+def _filled(
+    picture: DepthPicture,
+    holes: Bool[Tensor, "h w"],
+    image: Float[Tensor, "h w 3"],
+    depth: Float[Tensor, "h w"],
+    estimator: DepthEstimator | None,
+) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"]]:
+    """Image and depth with what lies behind the picture in the holes.
+
+    Args:
+        picture: what is seen.
+        holes: where things are taken away from it.
+        image: what is known to lie behind elsewhere.
+        depth: of the same.
+        estimator: of depth; None if there is sky behind.
+    """
+    shown = (~holes)[None].float()
+    memory = Memory(picture.image[None] * shown[..., None], picture.depth[None] * shown, shown)
+    request = ViewRequest(
+        picture.camera, memory, picture.image[None], picture.camera, 0, photo_depths=picture.depth[None]
+    )
+    filled = with_patches(request, InpaintGenerator()(request)[0])
+    behind = torch.full_like(depth, FAR_DEPTH_M)
+    if estimator:
+        around = complete_depth(memory.depth[0], ~holes, request.support[0])
+        guess = depth_around(filled, memory.depth[0], picture.camera, estimator)
+        behind = torch.where(around > SKY * FAR_DEPTH_M, behind, guess)
+    behind = torch.maximum(behind, BEHIND * picture.depth)
+    return torch.where(holes[..., None], filled, image), torch.where(holes, behind, depth)
+
+
+def hiding(
+    picture: DepthPicture, aside: float, *, sky: bool, widest: float | None = None
+) -> Bool[Tensor, "h w"]:
     """Pixels of things that one sees past from so far to the side: what lies behind them there comes into view.
 
     Args:
         picture: with its depth.
         aside: in scene units.
+        sky: whether what lies behind is sky, or other things.
         widest: how many pixels from a silhouette at most; default ``WIDEST``.
     """
     inverse = 1 / picture.depth
     behind = depth_edges(picture.depth) & (picture.depth > STEP * window_min(picture.depth, 1))
+    behind &= (picture.depth > NEARER * FAR_DEPTH_M) == sky
     parallax = float(picture.camera.intrinsics[0, 0, 0]) * aside
     near = window_max(inverse, 1)
     width, between = parallax * (near - inverse), (near * inverse).sqrt()

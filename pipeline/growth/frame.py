@@ -20,7 +20,8 @@ from ...reconstruct.gaussians import Gaussians, cat_gaussians
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
 from ..depth import FAR_DEPTH_M, DepthEstimator
-from ..generators import Memory, ViewGenerator, ViewRequest
+from ..generators import Memory, ViewRequest
+from ..generators.inpaint import InpaintGenerator
 from .grow import Growth
 from .patches import lay_patches
 
@@ -35,21 +36,14 @@ NEARER = 0.9
 def grow_frame(
     gaussians: Gaussians,
     photo: DepthPicture,
-    generator: ViewGenerator,
     estimator: DepthEstimator,
-    *,
-    seed: int,
-    text: str | None = None,
 ) -> Growth:
     """Splats and a piece for what a wider lens would show.
 
     Args:
         gaussians: the photo's splats, one for each pixel.
         photo: with its depth.
-        generator: makes the wider picture.
         estimator: of the wider picture's depth.
-        seed: of the generator.
-        text: a description, for generators that take one.
 
     Returns:
         The scene, a splat for each pixel of the wider picture, and four views of the photo's size: its corners.
@@ -62,12 +56,10 @@ def grow_frame(
     covered = F.pad(torch.ones_like(photo.depth), sides)
     memory = Memory(color[None], F.pad(photo.depth, sides)[None], covered[None])
     request = ViewRequest(
-        wide, memory, photo.image[None], photo.camera, seed, text, photo_depths=photo.depth[None], outside=True,
-    )  # fmt: skip
+        wide, memory, photo.image[None], photo.camera, 0, photo_depths=photo.depth[None], outside=True
+    )
     known = memory.known[0]
-    picture = torch.where(known[..., None], color, generator(request)[0])
-    if generator.soft:
-        picture = lay_patches(picture, known, ~known)
+    picture = lay_patches(InpaintGenerator()(request)[0], known, ~known)
     piece = DepthPicture(picture, depth_around(picture, memory.depth[0], wide, estimator), wide, ~known)
     corners = [(y, x) for y in (0, 2 * down) for x in (0, 2 * across)]
     splats = cat_gaussians([gaussians, lift(piece.image, piece.depth, wide, mask=piece.mask)])

@@ -1,4 +1,7 @@
-"""All that a photo's own place has to show: the photo, what lies beyond its edges, and what lies behind its things."""
+"""All that a photo's own place has to show: the photo, what lies beyond its edges, and what lies behind its things.
+
+Both are filled by the inpainting routine and with patches, whatever generator makes the views.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import torch
 from ...reconstruct.gaussians import Gaussians
 from ...reconstruct.mesh.grid import DepthPicture
 from ..depth import DepthEstimator
-from ..generators import ViewGenerator
 from ..trajectories import Reach
 from .behind import grow_behind
 from .frame import grow_frame
@@ -26,30 +28,22 @@ class Layers:
 
 
 def grow_layers(
-    gaussians: Gaussians,
-    photo: DepthPicture,
-    reach: Reach,
-    generator: ViewGenerator,
-    estimator: DepthEstimator,
-    *,
-    seed: int,
-    text: str | None = None,
+    gaussians: Gaussians, photo: DepthPicture, reach: Reach, estimator: DepthEstimator, *, behind: bool
 ) -> Layers:
-    """A frame around a photo, and a layer behind both.
+    """A frame around a photo, and perhaps a layer behind both.
 
     Args:
         gaussians: the photo's splats, one for each pixel.
         photo: with its depth.
         reach: of the paths.
-        generator: makes what is not seen.
-        estimator: of its depth.
-        seed: of the generator.
-        text: a description, for generators that take one.
+        estimator: of the depth of what is not seen.
+        behind: whether to fill what is hidden. Generators that fill a group of views at once see to it that these
+            agree, and know more about it.
     """
-    frame = grow_frame(gaussians, photo, generator, estimator, seed=seed, text=text)
+    frame = grow_frame(gaussians, photo, estimator)
     piece = frame.pieces[0]
     around = replace(piece, mask=torch.ones_like(piece.mask))
-    gaussians, behind = grow_behind(
-        frame.gaussians, around, reach, generator, estimator, seed=seed, text=text
-    )
-    return Layers(replace(frame, gaussians=gaussians, pieces=[piece, behind]), around)
+    if not behind:
+        return Layers(frame, around)
+    gaussians, hidden = grow_behind(frame.gaussians, around, reach, estimator)
+    return Layers(replace(frame, gaussians=gaussians, pieces=[piece, hidden]), around)

@@ -1,8 +1,8 @@
 """A sheet of scenes made of photos, to look at, failures included: a row each, upright photos two in a row.
 
-    python tests/benchmarks/photo_sheet.py SHEET.jpg SCENES PHOTO...
+    python tests/benchmarks/photo_sheet.py GENERATOR SHEET.jpg SCENES PHOTO...
 
-Scenes (drafts, of ``--generator views``) are made into the folder SCENES; those that are there are taken as they are.
+Scenes (drafts, of ``--generator GENERATOR``) are made into the folder SCENES; those that are there are taken as they are.
 From left to right: the photo's own view, the path's ends to both sides, twice as far out to both sides, and a shorter
 lens at the photo's place.
 """
@@ -32,12 +32,12 @@ QUARTERS = [1, 3]
 
 
 def main() -> None:
-    sheet, folder, photos = Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]]
+    generator, sheet, folder, *photos = sys.argv[1], *(Path(name) for name in sys.argv[2:])
     rows: list[Image.Image] = []
     for photo in photos:
         out = folder / photo.stem
         if not out.exists():
-            report = make_scene([photo], out, MakeOptions(preset="draft", generator="views"))
+            report = make_scene([photo], out, MakeOptions(preset="draft", generator=generator))
             print(f"{photo.stem}: {report.seconds:.0f} s, {report.psnr_input_view:.1f} dB", flush=True)
         rows.append(row_of(load_scene(out)))
     packed(rows).save(sheet, quality=80, optimize=True)

@@ -4,7 +4,6 @@ import torch
 from told_depth import ToldDepth
 
 from cosmorama.pipeline.depth import FAR_DEPTH_M
-from cosmorama.pipeline.generators.inpaint import InpaintGenerator
 from cosmorama.pipeline.growth.behind import ASIDE, grow_behind, hiding
 from cosmorama.pipeline.growth.layers import grow_layers
 from cosmorama.pipeline.growth.pieces import show
@@ -27,27 +26,28 @@ def box_before(depth_behind: float) -> DepthPicture:
 
 def behind(picture: DepthPicture, told: float):
     surface, reach = lift(picture.image, picture.depth, HOME), reach_of(picture.depth)
-    return grow_behind(surface, picture, reach, InpaintGenerator(), ToldDepth(told), seed=0)
+    return grow_behind(surface, picture, reach, ToldDepth(told))
 
 
 def test_a_strip_of_the_nearer_thing_hides_as_much_as_one_steps_aside():
     picture = box_before(3.0)
     for aside in (0.1, 0.2):
-        strip = hiding(picture, aside)
+        strip = hiding(picture, aside, sky=False)
         width = 90 * aside * (1 / 1.5 - 1 / 3.0)
         assert not strip[: BOX[0].start].any()
         assert not strip[:, : BOX[1].start].any()
         seen = int(strip[34, BOX[1]].sum()) / 2  # a strip on both sides
         assert 0.7 * width - 1 <= seen <= width + 1
         assert not strip[34, 48]
-    assert hiding(picture, 10.0)[BOX].all()
+    assert hiding(picture, 10.0, sky=False)[BOX].all()
+    assert not hiding(picture, 10.0, sky=True).any()
 
 
 def test_a_floor_hides_nothing_however_near():
     rows = torch.arange(H)[:, None].expand(H, W)
     depth = 90.0 * 0.4 / (rows + 2.0)
     picture = DepthPicture(torch.rand(H, W, 3), depth, HOME, torch.ones(H, W, dtype=torch.bool))
-    assert not hiding(picture, 2.0).any()
+    assert not hiding(picture, 2.0, sky=False).any()
 
 
 def test_a_wall_alone_hides_nothing_and_nobody_is_asked():
@@ -55,9 +55,7 @@ def test_a_wall_alone_hides_nothing_and_nobody_is_asked():
         torch.rand(H, W, 3), torch.full((H, W), 3.0), HOME, torch.ones(H, W, dtype=torch.bool)
     )
     surface, estimator = lift(picture.image, picture.depth, HOME), ToldDepth(3.0)
-    gaussians, piece = grow_behind(
-        surface, picture, reach_of(picture.depth), InpaintGenerator(), estimator, seed=0
-    )
+    gaussians, piece = grow_behind(surface, picture, reach_of(picture.depth), estimator)
     assert len(gaussians) == len(surface)
     assert not piece.mask.any()
     assert not estimator.calls
@@ -66,7 +64,7 @@ def test_a_wall_alone_hides_nothing_and_nobody_is_asked():
 def test_what_lies_behind_is_like_what_surrounds_it_and_goes_on_there():
     picture = box_before(3.0)
     gaussians, piece = behind(picture, told=3.0)
-    assert torch.equal(piece.mask, hiding(picture, ASIDE * reach_of(picture.depth).step))
+    assert torch.equal(piece.mask, hiding(picture, ASIDE * reach_of(picture.depth).step, sky=False))
     assert (piece.image[piece.mask] - BLUE).abs().max() < 0.1
     assert torch.allclose(piece.depth[piece.mask], torch.tensor(3.0), rtol=0.02)
     assert torch.equal(piece.depth[~piece.mask], picture.depth[~piece.mask])
@@ -85,11 +83,24 @@ def test_before_the_sky_there_is_sky_behind_even_if_it_does_not_look_like_it():
     assert (piece.depth[piece.mask] == FAR_DEPTH_M).all()
 
 
+def test_behind_a_thing_before_a_hill_before_the_sky_is_the_hill():
+    picture = box_before(FAR_DEPTH_M)
+    hill = (slice(10, H), slice(0, W))
+    green, inside = torch.tensor([0.1, 0.5, 0.1]), picture.depth < 2
+    picture.image[hill], picture.depth[hill] = green, 12.0
+    picture.image[inside], picture.depth[inside] = RED, 1.5
+    piece = behind(picture, told=12.0)[1]
+    strip = (slice(21, 24), slice(34, 62))  # at the upper edge of the box, above which the hill ends
+    assert piece.mask[strip].all()
+    assert (piece.image[strip] - green).abs().mean() < 0.1
+    assert torch.allclose(piece.depth[strip], torch.tensor(12.0), rtol=0.1)
+
+
 def test_on_the_path_nothing_gapes_any_more():
     photo = box_before(3.0)
     reach = reach_of(photo.depth)
     surface = lift(photo.image, photo.depth, HOME)
-    layers = grow_layers(surface, photo, reach, InpaintGenerator(), ToldDepth(3.0), seed=0)
+    layers = grow_layers(surface, photo, reach, ToldDepth(3.0), behind=True)
     path = plan_trajectory("orbit", HOME, reach, 5)[[1, 3]]
     before, after = (
         float((~show(gaussians, path)[0].known).float().mean())

@@ -4,7 +4,6 @@ import torch
 from told_depth import ToldDepth
 
 from cosmorama.pipeline.depth import FAR_DEPTH_M
-from cosmorama.pipeline.generators.inpaint import InpaintGenerator
 from cosmorama.pipeline.growth import frame
 from cosmorama.pipeline.growth.frame import grow_frame
 from cosmorama.pipeline.growth.pieces import show
@@ -31,7 +30,7 @@ def wall(depth: float = 3.0) -> DepthPicture:
 
 def grown(photo: DepthPicture, estimator: ToldDepth):
     surface = lift(photo.image, photo.depth, HOME)
-    return grow_frame(surface, photo, InpaintGenerator(), estimator, seed=0)
+    return grow_frame(surface, photo, estimator)
 
 
 def test_a_wider_lens_sees_no_void_and_the_photo_stays():

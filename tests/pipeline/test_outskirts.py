@@ -75,7 +75,7 @@ def test_no_cracks_open_on_wide_paths():
     photo.depth[:] = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)
     reach = reach_of(photo.depth)
     surface = lift(photo.image, photo.depth, HOME)
-    growth = grow_frame(surface, photo, InpaintGenerator(), ToldDepth(3.0), seed=0)
+    growth = grow_frame(surface, photo, ToldDepth(3.0))
     around = grow_outskirts(growth, photo, reach)
     last = around.pieces[-len(crack_cameras(HOME, reach)) :]
     count = len(around.gaussians) - sum(int(piece.mask.sum()) for piece in last)
@@ -93,7 +93,7 @@ def test_no_cracks_open_on_wide_paths():
 def test_where_a_wider_picture_is_known_it_is_gone_on_from():
     photo = box_before_wall()
     surface = lift(photo.image, photo.depth, HOME)
-    layers = grow_layers(surface, photo, reach_of(photo.depth), InpaintGenerator(), ToldDepth(3.0), seed=0)
+    layers = grow_layers(surface, photo, reach_of(photo.depth), ToldDepth(3.0), behind=True)
     calls = []
     grown = grow_outskirts(
         layers.growth,
