@@ -2,7 +2,7 @@
 
     python tests/benchmarks/photo_sheet.py GENERATOR SHEET.jpg SCENES PHOTO...
 
-Scenes (drafts, of ``--generator GENERATOR``) are made into the folder SCENES; those that are there are taken as they are.
+Scenes (drafts, of ``--generator GENERATOR``) are made into the folder SCENES; those that are there are not made again.
 From left to right: the photo's own view, the path's ends to both sides, twice as far out to both sides, and a shorter
 lens at the photo's place.
 """
