@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from importlib import import_module
 from typing import NoReturn
 
@@ -57,6 +58,7 @@ GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 def main() -> NoReturn:
     """Run one command. Exit codes: 0 done, 2 the input is at fault, 1 a fault of ours, 130 stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped politely is stopped as by Ctrl-C
+    sys.unraisablehook = _stop_again
     level = os.environ.get("COSMORAMA_LOG", "WARNING").upper()
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -68,6 +70,14 @@ def main() -> NoReturn:
         print("cosmorama: stopped", file=sys.stderr)
         _exit_stopped()
     sys.exit(0)
+
+
+def _stop_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """An interrupt that falls into a callback from C, as when kernels are loaded, is lost there: it comes once more."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _exit_stopped() -> NoReturn:
