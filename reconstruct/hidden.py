@@ -16,6 +16,8 @@ from .windows import window_max
 
 BEFORE = 1.05
 """What a photo shows stands before a point if it is this much nearer."""
+BEHIND = 1.02
+"""A photo does not show what is further away than this times its depth; what it hides must be."""
 SAME = 1.1
 """Known pixels beside a hole are what hides it if they are no further away than this times its depth, and nearer to it
 than to what lies behind."""
@@ -26,6 +28,20 @@ the pixels around it would meet its far end."""
 STRIDE_PX = 3
 CONTINUES = 1.03
 """Pixels a stride apart are one surface if the further is at most this much further away."""
+
+
+def hidden_from(
+    photo: Cameras, depth: Float[Tensor, "hp wp"], points: Float[Tensor, "h w 3"]
+) -> Bool[Tensor, "h w"]:
+    """Which points of the world a photo does not show: outside its frame, or behind its surface.
+
+    Args:
+        photo: its camera, a batch of one.
+        depth: z depth that it shows, 0 where that is unknown.
+        points: in the world.
+    """
+    place, z, inside = photo.locate(points.reshape(-1, 3))
+    return (~inside | (z > BEHIND * depth[place])).reshape(points.shape[:2])
 
 
 def support_behind(

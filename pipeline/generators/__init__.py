@@ -16,13 +16,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...reconstruct.cameras import Cameras
-from ...reconstruct.hidden import support_behind
+from ...reconstruct.hidden import hidden_from, support_behind
 from ...reconstruct.windows import window_max
 
 COVERED = 0.5
 """Pixels whose neighbourhood is covered at least this much on average show a surface; others are holes to fill."""
-FRONT = 1.02
-"""Of a photo's depth: what lies further behind is hidden from it."""
 RIM_PX = 2
 """Width of the rim of a hole."""
 
@@ -90,12 +88,11 @@ class ViewRequest:
         shown = self.memory.known[view]
         if self.photo_depths is None:
             return shown
-        points = self.cameras[view].unproject(self.memory.depth[[view]])[0].reshape(-1, 3)
-        seen = torch.zeros(len(points), dtype=torch.bool)
-        for camera, depth in zip(self.photo_cameras, self.photo_depths, strict=True):
-            place, z, inside = camera.locate(points)
-            seen |= inside & (z < FRONT * depth[place]) & (depth[place] > 0)
-        return shown & seen.reshape(shown.shape)
+        points = self.cameras[view].unproject(self.memory.depth[[view]])[0]
+        hidden = [
+            hidden_from(*photo, points) for photo in zip(self.photo_cameras, self.photo_depths, strict=True)
+        ]
+        return shown & ~torch.stack(hidden).all(0)
 
 
 class ViewGenerator(Protocol):

@@ -15,6 +15,7 @@ from torch import Tensor
 from ...reconstruct.depth_completion import complete_depth
 from ...reconstruct.depth_edges import depth_edges
 from ...reconstruct.gaussians import Gaussians, cat_gaussians, sh_from_rgb
+from ...reconstruct.hidden import BEHIND
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.windows import window_max, window_min
@@ -24,7 +25,6 @@ from ..generators.inpaint import InpaintGenerator
 from ..trajectories import Reach
 from .frame import NEARER, depth_around
 from .patches import with_patches
-from .pieces import BEHIND
 from .rims import RIM_PX, unmix
 
 ASIDE = 0.6

@@ -81,7 +81,8 @@ def grow(
     """
     size = (cameras.height, cameras.width)
     images, support, pieces = [torch.zeros(0, *size, 3)], [torch.zeros(0, *size)], []
-    planes = PhotoPlanes.of(*((around.depth, around.camera) if around else (photo.depth, photo.camera)))
+    shown_from_home = around or photo
+    planes = PhotoPlanes.of(shown_from_home.depth, shown_from_home.camera)
     stop = False
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]

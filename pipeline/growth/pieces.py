@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ...reconstruct.cameras import Cameras
 from ...reconstruct.depth_completion import complete_depth
 from ...reconstruct.gaussians import Gaussians
+from ...reconstruct.hidden import BEHIND
 from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.planes import PhotoPlanes, continued_depth
 from ...reconstruct.rasterize import rasterize
@@ -25,8 +26,6 @@ RIM = 1 / 64
 """Share of a picture's long side over which depth in a hole leaves that of the hole's rim."""
 BEHIND_TRUTH = 1.1
 """What the scene shows lies behind a hole if it is so many times as far away as what is known to be there."""
-BEHIND = 1.02
-"""Generated splats that the photo can see must lie at least this much further away than what it shows."""
 
 
 def show(

@@ -10,15 +10,16 @@ from dataclasses import replace
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...reconstruct.cameras import Cameras, cat_cameras, focal_px_from_fov, look_at, pinhole_intrinsics
 from ...reconstruct.gaussians import Gaussians, cat_gaussians
+from ...reconstruct.hidden import hidden_from
 from ...reconstruct.lift_blocks import lift_blocks
 from ...reconstruct.mesh.grid import DepthPicture
-from .pieces import BEHIND, known_piece, show
+from .pieces import known_piece, show
 
 STANDPOINTS = 4
 """Places at most from which a scene is completed."""
@@ -89,7 +90,8 @@ def surround(
     for index, camera in enumerate(cameras):
         pictures, depths = place.photograph(camera)
         piece = known_piece(*show(gaussians, camera), pictures[0], depths[0], camera)
-        piece = replace(piece, mask=piece.mask & hidden_from(photo, camera.unproject(piece.depth[None])[0]))
+        points = camera.unproject(piece.depth[None])[0]
+        piece = replace(piece, mask=piece.mask & hidden_from(photo.camera, photo.depth, points))
         new = lift_blocks(
             piece.image, piece.depth, camera, mask=piece.mask, sigma_px=SIGMA_PX, max_stretch=MAX_STRETCH
         )
@@ -98,12 +100,6 @@ def surround(
         if on_view and on_view(index + 1, len(cameras), gaussians):
             break
     return gaussians, pieces
-
-
-def hidden_from(photo: DepthPicture, points: Float[Tensor, "h w 3"]) -> Bool[Tensor, "h w"]:
-    """Which points of the world a photo does not show: outside its frame, or behind its surface."""
-    place, z, inside = photo.camera.locate(points.reshape(-1, 3))
-    return (~inside | (z > BEHIND * photo.depth[place])).reshape(points.shape[:2])
 
 
 def cube_faces(positions: Float[Tensor, "n 3"], up: Float[Tensor, "3"], size: int) -> Cameras:

@@ -1,8 +1,11 @@
 """Holes made of patches of what surrounds them."""
 
+from dataclasses import replace
+
 import torch
 
 from cosmorama.pipeline.demo import demo_photo
+from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator, fill_softly
 from cosmorama.pipeline.growth import patches
 from cosmorama.pipeline.growth.grow import grow
@@ -155,3 +158,27 @@ def test_no_place_of_the_photo_is_chosen_much_more_often_than_others(monkeypatch
 def window_mean(values: torch.Tensor) -> torch.Tensor:
     """Over a patch."""
     return torch.nn.functional.avg_pool2d(values[None, None], 7, 1, 3)[0, 0]
+
+
+def test_first_hand_is_what_the_photo_shows_and_no_filling():
+    camera = Cameras(torch.eye(4)[None], pinhole_intrinsics(60.0, 40, 30)[None], 40, 30)
+    depth = torch.full((30, 40), 3.0)
+    depth[10:20, 10:20] = 1.5
+    seen = torch.full((30, 40), 3.0)
+    seen[10:20, 10:20] = 2.0  # a filling behind the box
+    seen[12:14, 12:14] = 1.5  # the box
+    memory = Memory(torch.zeros(1, 30, 40, 3), seen[None], torch.ones(1, 30, 40))
+    request = ViewRequest(camera, memory, torch.zeros(1, 30, 40, 3), camera, 0, photo_depths=depth[None])
+    expected = torch.ones(30, 40, dtype=torch.bool)
+    expected[10:20, 10:20] = False
+    expected[12:14, 12:14] = True
+    assert torch.equal(request.first_hand(0), expected)
+    wall = torch.full((1, 30, 40), 3.0)
+    wider = replace(
+        request, cameras=camera.zoomed(0.5), memory=replace(memory, depth=wall), photo_depths=wall
+    )
+    inside = wider.first_hand(0)
+    assert inside[8:22, 11:29].all()  # half as large there
+    assert not inside[:7].any()
+    assert not inside[:, :9].any()
+    assert replace(request, photo_depths=None).first_hand(0).all()
