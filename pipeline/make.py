@@ -130,7 +130,7 @@ def make_scene(
         layers = None
         if generator.soft and not place:
             with reporter.stage("layers"):
-                layers = grow_layers(surface, shown, reach, estimator, behind=generator.group_size == 1)
+                layers = grow_layers(surface, shown, reach, estimator, only_sky=generator.group_size > 1)
                 watcher.update(layers.growth.gaussians)
         with reporter.stage("views") as advance:
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))

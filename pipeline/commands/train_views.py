@@ -42,6 +42,9 @@ class TrainViews:
     """Of a transformer; default by preset."""
     depth: int | None = None
     """Of a transformer; default by preset."""
+    joint_blocks: int | None = None
+    """Transformer blocks over all views at a U-Net's lowest resolution; default by preset. With --initial or --start
+    they may be new."""
     objective: Literal["epsilon", "x0", "v", "flow", "edm"] = "v"
     weighting: Literal["unit", "elbo", "min_snr", "edm", "sigmoid"] = "unit"
     noise: tuple[float, float] | None = None
@@ -53,6 +56,8 @@ class TrainViews:
     """Optimiser steps in all; default by preset."""
     scenes: int | None = None
     """Scenes per micro-batch and process; default by preset."""
+    views: tuple[int, int] | None = None
+    """Fewest and most views per scene; default by preset."""
     accumulate: int = 1
     """Micro-batches per step."""
     text_share: float = 0.0
@@ -67,6 +72,8 @@ class TrainViews:
     """Steps between checkpoints and sheets; default by preset."""
     bf16: bool | None = None
     """Autocast; default where the device is faster for it."""
+    compile: bool = False
+    """Compile the network: faster steps after minutes for the first; on the CPU this needs a C++ compiler."""
     device: str = "cpu"
     threads: int | None = None
     """CPU threads; default all."""
@@ -122,6 +129,13 @@ class TrainViews:
             network = TransformerConfig(width=160, depth=4, head_channels=32)
         if isinstance(network, TransformerConfig):
             network = replace(network, width=self.width or network.width, depth=self.depth or network.depth)
+        elif self.joint_blocks is not None:
+            network = replace(network, joint_blocks=self.joint_blocks)
+        fewest, most = self.views or (base.batch.min_views, base.batch.max_views)
+        batch = replace(
+            base.batch, scenes=self.scenes or base.batch.scenes, text_share=self.text_share,
+            min_views=fewest, max_views=most,
+        )  # fmt: skip
         loop = replace(
             base.loop,
             steps=self.steps or base.loop.steps,
@@ -139,9 +153,10 @@ class TrainViews:
             objective=self.objective,
             weighting=self.weighting,
             noise=NoiseDistribution(*self.noise) if self.noise else base.noise,
-            batch=replace(base.batch, scenes=self.scenes or base.batch.scenes, text_share=self.text_share),
+            batch=batch,
             loop=loop,
             repa=RepaConfig() if self.repa else None,
+            compile=self.compile,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -44,6 +44,8 @@ class ViewTrainingConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
     repa: RepaConfig | None = None
     """Align inner features with DINOv2's; needs samples prepared with features."""
+    compile: bool = False
+    """Compile the network with TorchInductor (on the CPU this needs a C++ compiler, and minutes for the first step)."""
 
 
 def preset(name: PresetName) -> ViewTrainingConfig:
@@ -153,10 +155,7 @@ def begin_with(network: MultiViewTransformer | SpaceTimeUNet, weights: Path) -> 
     Raises:
         InputError: the file holds another network.
     """
-    try:
-        network.load_state_dict(load_weights(weights)[1])
-    except RuntimeError as error:
-        raise InputError(f"{weights} holds another network: {str(error).splitlines()[0]}") from error
+    _take(network, load_weights(weights)[1], weights)
     zero_init(network.final)
 
 
@@ -169,11 +168,21 @@ def go_on_from(network: MultiViewTransformer | SpaceTimeUNet, weights: Path, obj
     model = load_view_model(weights)
     if model.objective != objective:
         raise InputError(f"{weights} was trained with the objective {model.objective}, not {objective}")
+    _take(network, model.network.state_dict(), weights)
+    return model.spread
+
+
+def _take(
+    network: MultiViewTransformer | SpaceTimeUNet, tensors: Mapping[str, Tensor], weights: Path
+) -> None:
+    """Load weights; a joint transformer may be new, since it changes nothing before it is trained."""
     try:
-        network.load_state_dict(model.network.state_dict())
+        missing, unknown = network.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
         raise InputError(f"{weights} holds another network: {str(error).splitlines()[0]}") from error
-    return model.spread
+    other = [*unknown, *(name for name in missing if not name.startswith("joint."))]
+    if other:
+        raise InputError(f"{weights} holds another network: {other[0]} is in only one of them")
 
 
 def train_views(
@@ -208,6 +217,8 @@ def train_views(
         if start is not None:
             begin_with(network, start)
     model = TrainedNetwork(network, config, spread)
+    if config.compile:
+        network.compile(dynamic=False)
 
     def batch_at(generator: torch.Generator) -> ViewBatch:
         return random_batch(shards, config.batch, generator).to(processes.device)

@@ -1,9 +1,10 @@
 """A factorised space-time U-Net behind the same interface as the transformer.
 
 After Ho et al. (2022), Video Diffusion Models: convolutions and attention within each view, then attention
-across the views at every place of the picture, at every resolution. No position along the view axis is given,
-so the order of the views does not matter here either. Text enters as its mean token, added to the embedding
-of the noise level.
+across the views at every place of the picture, at every resolution. At the lowest resolution, where tokens are
+few, a transformer may join the places of all views and the text's tokens (after Hoogeboom et al. 2023, simple
+diffusion). No position along the view axis is given, so the order of the views does not matter here either.
+Elsewhere text enters as its mean token, added to the embedding of the noise level.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from .conditions import Conditions
 from .embedding import NoiseEmbedding, TextEmbedding, ViewEmbedding
 from .layers import Attention, rotary_angles, zero_init
-from .transformer import NetworkOutput
+from .transformer import Block, NetworkOutput, TransformerConfig
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class UNetConfig:
     blocks: int = 1
     """Residual blocks per resolution on the way down and on the way up."""
     head_channels: int = 24
+    joint_blocks: int = 0
+    """Transformer blocks over all places of all views at the lowest resolution."""
+    joint_width: int = 384
+    """Channels of those, a multiple of ``joint_head_channels``."""
+    joint_head_channels: int = 64
 
 
 class ResidualBlock(nn.Module):
@@ -88,6 +94,37 @@ class Stage(nn.Module):
         return self.attention(self.residual(x, embedding), views)
 
 
+class JointTransformer(nn.Module):
+    """A residual update by a transformer over all places of all views, and the text; zero before training."""
+
+    def __init__(self, width: int, embedding: int, config: UNetConfig) -> None:
+        super().__init__()
+        inner = config.joint_width
+        block = TransformerConfig(width=inner, head_channels=config.joint_head_channels)
+        self.head_channels = block.head_channels
+        self.enter, self.text = nn.Linear(width, inner), TextEmbedding(inner)
+        self.modulation = zero_init(nn.Linear(embedding, 6 * inner))
+        self.blocks = nn.ModuleList(Block(block) for _ in range(config.joint_blocks))
+        self.leave = zero_init(nn.Linear(inner, width))
+
+    def forward(
+        self, x: Float[Tensor, "bv c h w"], embedding: Float[Tensor, "b e"], conditions: Conditions
+    ) -> Tensor:
+        """Same shape in and out."""
+        rows, columns = x.shape[-2:]
+        views = len(x) // len(embedding)
+        places = x.movedim(1, -1).unflatten(0, (-1, views)).flatten(1, 3)
+        text = self.text(conditions)
+        tokens = torch.cat([self.enter(places), text], dim=1)
+        angles = rotary_angles(rows, columns, self.head_channels, device=x.device).repeat(views, 1)
+        angles = torch.cat([angles, angles.new_zeros(text.shape[1], angles.shape[1])])
+        modulation = self.modulation(embedding).unflatten(-1, (6, -1))
+        for block in self.blocks:
+            tokens = block(tokens, modulation, angles)
+        update = self.leave(F.layer_norm(tokens, tokens.shape[-1:])[:, : places.shape[1]])
+        return x + update.unflatten(1, (views, rows, columns)).flatten(0, 1).movedim(-1, 1)
+
+
 class SpaceTimeUNet(nn.Module):
     """See the module."""
 
@@ -105,6 +142,7 @@ class SpaceTimeUNet(nn.Module):
             inputs = width
             skips.append(width)
         self.middle = Stage(inputs, inputs, embedding, head)
+        self.joint = JointTransformer(inputs, embedding, config) if config.joint_blocks else None
         for width in [w for w in reversed(widths) for _ in range(blocks)]:
             self.up.append(Stage(inputs + skips.pop(), width, embedding, head))
             inputs = width
@@ -126,8 +164,8 @@ class SpaceTimeUNet(nn.Module):
     ) -> NetworkOutput:
         """The network's F; ``features_after`` of any value asks for the features at the lowest resolution."""
         b, views = x.shape[:2]
-        embedding = self.noise(level) + self.text(conditions).mean(1)
-        embedding = embedding.repeat_interleave(views, dim=0)
+        of_sample = self.noise(level) + self.text(conditions).mean(1)
+        embedding = of_sample.repeat_interleave(views, dim=0)
         h = self.views(x, conditions).flatten(0, 1).movedim(-1, 1)
         skips = [h]
         for i, stage in enumerate(self.down):
@@ -136,6 +174,8 @@ class SpaceTimeUNet(nn.Module):
             h = stage(h, embedding, views)
             skips.append(h)
         h = self.middle(h, embedding, views)
+        if self.joint is not None:
+            h = self.joint(h, of_sample, conditions)
         features = h.movedim(1, -1).unflatten(0, (b, views)) if features_after is not None else None
         for stage in self.up:
             skip = skips.pop()

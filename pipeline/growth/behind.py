@@ -42,6 +42,8 @@ def grow_behind(
     picture: DepthPicture,
     reach: Reach,
     estimator: DepthEstimator,
+    *,
+    only_sky: bool = False,
 ) -> tuple[Gaussians, DepthPicture]:
     """Splats behind what hides something, and the piece that they are; what hides it lets it through at its rim.
 
@@ -50,18 +52,24 @@ def grow_behind(
         picture: all that is seen from the photo's place, with its depth.
         reach: of the paths.
         estimator: of the depth of what is hidden.
+        only_sky: leave what lies behind things to somebody else where that is not the sky.
     """
     aside = ASIDE * reach.step
     things, sky = (hiding(picture, aside, sky=far) for far in (False, True))
+    sky &= ~things
+    if only_sky:
+        things = torch.zeros_like(sky)
     before = things | sky
     if not before.any():
         return gaussians, replace(picture, mask=before)
     image, depth = picture.image, picture.depth
-    for holes, far in ((sky & ~things, True), (things, False)):
+    for holes, far in ((sky, True), (things, False)):
         if holes.any():
             image, depth = _filled(picture, holes, image, depth, None if far else estimator)
-    rim = hiding(picture, aside, sky=False, widest=RIM_PX) | hiding(picture, aside, sky=True, widest=RIM_PX)
-    layers = unmix(picture.image, picture.depth, rim, image)
+    rims = [
+        hiding(picture, aside, sky=far, widest=RIM_PX) for far in ((True,) if only_sky else (False, True))
+    ]
+    layers = unmix(picture.image, picture.depth, torch.stack(rims).any(0) & before, image)
     piece = DepthPicture(layers.back, depth, picture.camera, before)
     opacities = gaussians.opacities * layers.alpha.flatten()
     colors = sh_from_rgb(layers.front.reshape(-1, 1, 3))

@@ -28,22 +28,20 @@ class Layers:
 
 
 def grow_layers(
-    gaussians: Gaussians, photo: DepthPicture, reach: Reach, estimator: DepthEstimator, *, behind: bool
+    gaussians: Gaussians, photo: DepthPicture, reach: Reach, estimator: DepthEstimator, *, only_sky: bool
 ) -> Layers:
-    """A frame around a photo, and perhaps a layer behind both.
+    """A frame around a photo, and a layer behind both.
 
     Args:
         gaussians: the photo's splats, one for each pixel.
         photo: with its depth.
         reach: of the paths.
         estimator: of the depth of what is not seen.
-        behind: whether to fill what is hidden. Generators that fill a group of views at once see to it that these
-            agree, and know more about it.
+        only_sky: of what is hidden, fill the sky alone. Generators that fill a group of views at once see to it that
+            these agree, and know more about the rest.
     """
     frame = grow_frame(gaussians, photo, estimator)
     piece = frame.pieces[0]
     around = replace(piece, mask=torch.ones_like(piece.mask))
-    if not behind:
-        return Layers(frame, around)
-    gaussians, hidden = grow_behind(frame.gaussians, around, reach, estimator)
+    gaussians, hidden = grow_behind(frame.gaussians, around, reach, estimator, only_sky=only_sky)
     return Layers(replace(frame, gaussians=gaussians, pieces=[piece, hidden]), around)

@@ -24,9 +24,9 @@ def box_before(depth_behind: float) -> DepthPicture:
     return DepthPicture(image, depth, HOME, torch.ones(H, W, dtype=torch.bool))
 
 
-def behind(picture: DepthPicture, told: float):
+def behind(picture: DepthPicture, told: float, **options):
     surface, reach = lift(picture.image, picture.depth, HOME), reach_of(picture.depth)
-    return grow_behind(surface, picture, reach, ToldDepth(told))
+    return grow_behind(surface, picture, reach, ToldDepth(told), **options)
 
 
 def test_a_strip_of_the_nearer_thing_hides_as_much_as_one_steps_aside():
@@ -96,11 +96,26 @@ def test_behind_a_thing_before_a_hill_before_the_sky_is_the_hill():
     assert torch.allclose(piece.depth[strip], torch.tensor(12.0), rtol=0.1)
 
 
+def test_the_sky_alone_can_be_asked_for():
+    assert not behind(box_before(3.0), told=3.0, only_sky=True)[1].mask.any()
+    picture = box_before(FAR_DEPTH_M)
+    picture.depth[48:], picture.image[48:] = 3.0, BLUE / 2  # the box stands before the sky, and on a wall
+    hidden = behind(picture, told=3.0)[1].mask
+    gaussians, piece = behind(picture, told=3.0, only_sky=True)
+    assert piece.mask[22, 32]
+    assert (piece.depth[piece.mask] == FAR_DEPTH_M).all()
+    assert hidden[46, 30]
+    assert not piece.mask[46, 30]
+    seen = gaussians.opacities[: H * W].view(H, W)
+    through = (seen < 0.9 * seen.amax()) & ~piece.mask
+    assert not through.any()
+
+
 def test_on_the_path_nothing_gapes_any_more():
     photo = box_before(3.0)
     reach = reach_of(photo.depth)
     surface = lift(photo.image, photo.depth, HOME)
-    layers = grow_layers(surface, photo, reach, ToldDepth(3.0), behind=True)
+    layers = grow_layers(surface, photo, reach, ToldDepth(3.0), only_sky=False)
     path = plan_trajectory("orbit", HOME, reach, 5)[[1, 3]]
     before, after = (
         float((~show(gaussians, path)[0].known).float().mean())

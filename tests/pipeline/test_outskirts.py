@@ -93,7 +93,7 @@ def test_no_cracks_open_on_wide_paths():
 def test_where_a_wider_picture_is_known_it_is_gone_on_from():
     photo = box_before_wall()
     surface = lift(photo.image, photo.depth, HOME)
-    layers = grow_layers(surface, photo, reach_of(photo.depth), ToldDepth(3.0), behind=True)
+    layers = grow_layers(surface, photo, reach_of(photo.depth), ToldDepth(3.0), only_sky=False)
     calls = []
     grown = grow_outskirts(
         layers.growth,

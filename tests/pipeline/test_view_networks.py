@@ -11,6 +11,7 @@ from cosmorama.pipeline.diffusion.conditions import (
     subcells,
 )
 from cosmorama.pipeline.diffusion.guidance import guided
+from cosmorama.pipeline.diffusion.layers import attend
 from cosmorama.pipeline.diffusion.model import ViewModel, build_network, load_view_model, save_view_model
 from cosmorama.pipeline.diffusion.transformer import TransformerConfig
 from cosmorama.pipeline.diffusion.unet import UNetConfig
@@ -20,6 +21,9 @@ from cosmorama.reconstruct.errors import InputError
 CONFIGS = {
     "transformer": TransformerConfig(channels=4, width=64, depth=2, head_channels=16),
     "unet": UNetConfig(channels=4, widths=(32, 64), head_channels=16),
+    "joined_unet": UNetConfig(
+        channels=4, widths=(32, 64), head_channels=16, joint_blocks=2, joint_width=32, joint_head_channels=16
+    ),
 }
 
 
@@ -133,6 +137,11 @@ def test_an_untrained_network_predicts_zero():
     for config in CONFIGS.values():
         out = build_network(config)(random_latents(conditions), torch.zeros(2), conditions)
         assert out.prediction.abs().max() == 0
+
+
+def test_attention_is_the_fused_kernels():
+    q, k, v = torch.randn(3, 2, 4, 7, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(attend(q, k, v), torch.nn.functional.scaled_dot_product_attention(q, k, v))
 
 
 def test_guidance_is_the_weighted_sum_of_differences():

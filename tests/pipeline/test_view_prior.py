@@ -11,6 +11,7 @@ from cosmorama.pipeline.diffusion.prior import Spread, measure_spread, prior_of
 from cosmorama.pipeline.diffusion.shards import Shards, ShardWriter
 from cosmorama.pipeline.diffusion.sheets import sample_views
 from cosmorama.pipeline.diffusion.transformer import TransformerConfig
+from cosmorama.pipeline.diffusion.unet import UNetConfig
 from cosmorama.reconstruct.errors import InputError
 
 NETWORK = TransformerConfig(channels=4, width=32, depth=1, head_channels=16)
@@ -98,3 +99,25 @@ def test_training_goes_on_from_a_model_as_it_is(tmp_path):
         go_on_from(
             build_network(replace(NETWORK, width=2 * NETWORK.width)), tmp_path / "views.safetensors", "v"
         )
+
+
+def test_a_new_joint_transformer_changes_nothing_before_it_is_trained(tmp_path):
+    from cosmorama.pipeline.diffusion.training import go_on_from
+
+    small = UNetConfig(channels=4, widths=(32, 64), head_channels=16)
+    trained = build_network(small)
+    torch.nn.init.normal_(trained.final.weight)
+    save_view_model(tmp_path / "views.safetensors", trained, "v", SPREAD)
+    network = build_network(replace(small, joint_blocks=1, joint_width=32, joint_head_channels=16))
+    go_on_from(network, tmp_path / "views.safetensors", "v")
+    conditions = empty_conditions(2, 3, 4, 8, 8)
+    x = torch.randn(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    before = trained(x, torch.zeros(2), conditions).prediction
+    assert before.abs().mean() > 0.1
+    torch.testing.assert_close(
+        network(x, torch.zeros(2), conditions).prediction, before, atol=0.02, rtol=0.02
+    )
+    torch.nn.init.normal_(network.joint.leave.weight)
+    assert (network(x, torch.zeros(2), conditions).prediction - before).abs().mean() > 0.1
+    with pytest.raises(InputError, match="another network"):
+        go_on_from(build_network(NETWORK), tmp_path / "views.safetensors", "v")
