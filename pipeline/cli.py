@@ -56,13 +56,21 @@ GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 
 
 def main() -> NoReturn:
-    """Run one command. Exit codes: 0 done, 2 the input is at fault, 1 a fault of ours, 130 stopped."""
+    """Run one command.
+
+    Exit codes: 0 done, 2 the input is at fault, 1 a fault of ours, 130 stopped, 141 nobody reads the output any more.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped politely is stopped as by Ctrl-C
     sys.unraisablehook = _stop_again
     level = os.environ.get("COSMORAMA_LOG", "WARNING").upper()
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:
         _run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        sys.exit(128 + signal.SIGPIPE)
     except InputError as error:
         print(f"cosmorama: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
@@ -70,6 +78,16 @@ def main() -> NoReturn:
         print("cosmorama: stopped", file=sys.stderr)
         _exit_stopped()
     sys.exit(0)
+
+
+def _nobody_reads() -> bool:
+    """Whether it is our own output that nobody reads any more, as after ``| head``; nothing more is written then."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _stop_again(unraisable: sys.UnraisableHookArgs) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import tyro
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..diffusion.groups import PosedViews
+
+Method = Literal["ours", "warp", "warp_inpaint", "warp_smooth", "filling"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class EvalViews:
     """Of the sampler; default that of the generator."""
     noise: float = 1.0
     """Scale of the starting noise, 0..1."""
+    methods: tuple[Method, ...] = get_args(Method)
+    """Which to judge: this model, the baselines, and the model's filling without its denoiser."""
     textured: bool = False
     """Let soft answers have the texture of what surrounds them, as `cosmorama make` does."""
     sheet: Path | None = None
@@ -66,7 +70,7 @@ class EvalViews:
         config = SamplingConfig(steps=self.steps or SamplingConfig.steps, noise=self.noise)
         ours = load_view_generator(model=self.model, codec=self.codec, filling=self.filling, config=config)
         scenes = list(self._scenes())
-        methods = {
+        generators = {
             "ours": ours,
             "warp": WarpGenerator(),
             "warp_inpaint": TeleaGenerator(),
@@ -74,7 +78,8 @@ class EvalViews:
             "filling": FillingGenerator(ours.filling),
         }
         report: dict[str, object] = {"scenes": len(scenes), "views": sum(len(s) - 1 for s in scenes)}
-        for name, generator in methods.items():
+        for name in self.methods:
+            generator = generators[name]
             sheet = self._write_sheet if self.sheet and name == "ours" else None
             report[name] = evaluate_generator(
                 generator, scenes, seed=self.seed, textured=self.textured and generator.soft, on_sheet=sheet

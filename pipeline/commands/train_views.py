@@ -60,6 +60,8 @@ class TrainViews:
     """Fewest and most views per scene; default by preset."""
     accumulate: int = 1
     """Micro-batches per step."""
+    photo_share: float | None = None
+    """Share of micro-batches that are single photos to fill; default by preset."""
     text_share: float = 0.0
     """Share of micro-batches that are single views from their sentence alone."""
     learning_rate: float | None = None
@@ -134,6 +136,7 @@ class TrainViews:
         fewest, most = self.views or (base.batch.min_views, base.batch.max_views)
         batch = replace(
             base.batch, scenes=self.scenes or base.batch.scenes, text_share=self.text_share,
+            photo_share=base.batch.photo_share if self.photo_share is None else self.photo_share,
             min_views=fewest, max_views=most,
         )  # fmt: skip
         loop = replace(

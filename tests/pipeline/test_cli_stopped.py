@@ -42,3 +42,34 @@ def test_an_interrupt_that_falls_into_a_callback_from_c_is_not_lost(tmp_path):
         timeout=50,
     )
     assert (done.returncode, done.stderr) == (130, "cosmorama: stopped\n")
+
+
+def test_a_reader_who_has_seen_enough_ends_it_in_silence(tmp_path):
+    (tmp_path / "talks.py").write_text(
+        "from cosmorama.pipeline import cli\n"
+        "cli._run = lambda arguments: [print('word ' * 100) for _ in range(10_000)]\n"
+        "cli.main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "talks"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as talker:
+        talker.stdout.readline()
+        talker.stdout.close()
+        assert (talker.wait(50), talker.stderr.read()) == (141, b"")
+
+
+def test_another_broken_pipe_is_a_fault(tmp_path):
+    (tmp_path / "breaks.py").write_text(
+        "from cosmorama.pipeline import cli\n"
+        "def run(arguments):\n"
+        "    raise BrokenPipeError('the encoder died')\n"
+        "cli._run = run\n"
+        "cli.main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "breaks"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "the encoder died" in done.stderr
