@@ -33,6 +33,8 @@ class PrepareViews:
     """Width and height of the pictures, multiples of 8."""
     variants: int = 3
     """Choices of given views per scene, of other cameras per photo."""
+    looks: int = 1
+    """Samples per scene that is learnt from: as it is, then in other colours and half the time mirrored."""
     features: bool = False
     """Also store DINOv2's features, for `train views --repa`."""
     part: tuple[int, int] = (0, 1)
@@ -68,8 +70,9 @@ class PrepareViews:
             scenes = world_scenes(world, views=self.views, width=width, height=height, part=self.part)
             filling = filling_from_file(self.filling) if self.filling else load_filling()
             write_scenes(
-                scenes, codec, self.out, prefix=f"scenes-{prefix}", variants=self.variants, filling=filling,
-                features=self.features, device=pick_device(self.device), seed=self.seed, on_progress=_print,
+                scenes, codec, self.out, prefix=f"scenes-{prefix}", variants=self.variants, looks=self.looks,
+                filling=filling, features=self.features, device=pick_device(self.device), seed=self.seed,
+                on_progress=_print,
             )  # fmt: skip
         if self.photos is not None:
             from ..depth import load_depth_estimator

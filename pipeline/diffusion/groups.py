@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ...reconstruct.cameras import Cameras
 
+REPAINT = 0.2
+
 
 @dataclass(frozen=True)
 class PosedViews:
@@ -48,6 +50,22 @@ class PosedViews:
         return replace(
             self, images=self.images[index], depth=self.depth[index], cameras=self.cameras[index], times=times
         )
+
+    def mirrored(self) -> PosedViews:
+        """The same scene in a mirror: x becomes -x, in the world and in every picture."""
+        flip = torch.diag(self.cameras.intrinsics.new_tensor([-1.0, 1.0, 1.0, 1.0]))
+        intrinsics = self.cameras.intrinsics.clone()
+        intrinsics[:, 0, 2] = self.cameras.width - intrinsics[:, 0, 2]
+        poses = flip @ self.cameras.world_from_cam @ flip
+        cameras = replace(self.cameras, world_from_cam=poses, intrinsics=intrinsics)
+        return replace(self, images=self.images.flip(2), depth=self.depth.flip(2), cameras=cameras)
+
+    def repainted(self, generator: torch.Generator) -> PosedViews:
+        """Channels exchanged, each up to ``REPAINT`` lighter or darker; without the sentence that names colours."""
+        order = torch.randperm(3, generator=generator).to(self.images.device)
+        gain = 1 + REPAINT * (2 * torch.rand(3, generator=generator) - 1)
+        images = (self.images[..., order] * gain.to(self.images)).clamp(max=1)
+        return replace(self, images=images, text=None)
 
     def fitted(self, width: int, height: int) -> PosedViews:
         """The largest central part of every picture that has the aspect ratio of width x height, at that size."""

@@ -84,6 +84,7 @@ def write_scenes(
     *,
     prefix: str = "scenes",
     variants: int = 3,
+    looks: int = 1,
     filling: Filling | None = None,
     features: bool = False,
     device: str = "cpu",
@@ -97,7 +98,8 @@ def write_scenes(
         codec: encodes pictures and memories.
         out: the data folder.
         prefix: of the shards' names; samples of another shape need another prefix.
-        variants: choices of given views per scene.
+        variants: choices of given views per look.
+        looks: samples per scene that is learnt from: as it is, then in other colours and half the time mirrored.
         filling: fills the memories' holes; smoothly without it.
         features: also store DINOv2's features, for REPA.
         device: where; samples are random numbers of the same generators on any.
@@ -110,14 +112,16 @@ def write_scenes(
     writers = {split: ShardWriter(out / split, prefix) for split in (TRAIN, HELD_OUT)}
     codec, filling, done = codec.to(device), filling and filling.to(device), 0
     for scene in scenes:
-        scene = scene.to(device)
-        generator = _generator(seed, scene.name)
-        sample = prepare_scene(scene, codec, generator=generator, variants=variants, filling=filling)
-        sample["text"] = (encode_text(scene.text) if scene.text else no_text()).half()
-        if features:
-            sample["features"] = _features(scene.images)
-        sample = {name: value.cpu() for name, value in sample.items()}
-        writers[HELD_OUT if is_held_out(scene.name) else TRAIN].add(scene.name, sample)
+        split = HELD_OUT if is_held_out(scene.name) else TRAIN
+        for look in range(looks if split == TRAIN else 1):
+            generator = _generator(seed, scene.name, look)
+            views = _in_another_way(scene, generator) if look else scene
+            views = views.to(device)
+            sample = prepare_scene(views, codec, generator=generator, variants=variants, filling=filling)
+            sample["text"] = (encode_text(views.text) if views.text else no_text()).half()
+            if features:
+                sample["features"] = _features(views.images)
+            writers[split].add(scene.name, {name: value.cpu() for name, value in sample.items()})
         done += 1
         if on_progress:
             on_progress(done)
@@ -184,5 +188,10 @@ def _features(images: Float[Tensor, "v h w 3"]) -> Float[Tensor, "v hp wp 384"]:
     return dino_targets(images, rows=rows, columns=columns).half()
 
 
-def _generator(seed: int, name: str) -> torch.Generator:
-    return step_generator(seed, zlib.crc32(name.encode()))
+def _in_another_way(scene: PosedViews, generator: torch.Generator) -> PosedViews:
+    scene = scene.repainted(generator)
+    return scene.mirrored() if torch.rand((), generator=generator) < 0.5 else scene
+
+
+def _generator(seed: int, name: str, *look: int) -> torch.Generator:
+    return step_generator(seed, zlib.crc32(name.encode()), *(n for n in look if n))

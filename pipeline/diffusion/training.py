@@ -51,13 +51,13 @@ class ViewTrainingConfig:
 def preset(name: PresetName) -> ViewTrainingConfig:
     """Sizes for a kind of machine.
 
-    ``cpu``: 3 M parameters, an hour or more on two cores. ``gpu``: 90 M, legs of 10 to 25 minutes on one large GPU.
+    ``cpu``: 14 M parameters, an hour or more on two cores. ``gpu``: 90 M, legs of 10 to 25 minutes on one large GPU.
     ``cluster``: 650 M on several machines; never run by us.
     """
     match name:
         case "cpu":
             return ViewTrainingConfig(
-                network=UNetConfig(),
+                network=UNetConfig(joint_blocks=6),
                 loop=LoopConfig(
                     steps=2_000, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.998, checkpoint_every=500
                 ),

@@ -199,6 +199,47 @@ def test_scenes_are_written_to_their_split(codec, tmp_path):
     assert not sample["text"].any()
 
 
+def test_scenes_can_be_learnt_from_in_several_looks(codec, tmp_path):
+    scenes = [replace(box_before_wall((0.0, 0.1, 0.2)), name=f"scene-{i}", text="a box") for i in range(12)]
+    held_out = sum(is_held_out(scene.name) for scene in scenes)
+    assert held_out > 0
+    write_scenes(scenes, codec, tmp_path, variants=1, looks=3, filling=Filling())
+    train, rest = Shards(tmp_path / TRAIN), Shards(tmp_path / HELD_OUT)
+    assert (len(train), len(rest)) == (3 * (12 - held_out), held_out)
+    (shape,) = train.groups
+    plain, *others = train.rows(shape, range(3))
+    assert torch.equal(plain["latents"], codec.encode(scenes[0].images).half())
+    assert plain["text"].any()
+    for other in others:
+        assert not torch.equal(other["latents"], plain["latents"])
+        assert not other["text"].any()
+
+
+def test_other_colours_are_the_same_channels():
+    views = box_before_wall()
+    other = views.repainted(torch.Generator().manual_seed(1)).images.flatten(0, -2)
+    red, green, blue = views.images.flatten(0, -2).unbind(-1)
+    fits = [
+        [float((new * old).sum() ** 2 / (new @ new * (old @ old))) for old in (red, green, blue)]
+        for new in other.T
+    ]
+    best = [row.index(max(row)) for row in fits]
+    assert sorted(best) == [0, 1, 2]
+    assert best != [0, 1, 2]
+    assert all(max(row) > 0.99 for row in fits)
+
+
+def test_a_mirrored_scene_is_one_scene_still():
+    views = box_before_wall((0.0, 0.1, 0.3))
+    off_center = views.cameras.intrinsics + torch.tensor([[0.0, 0, 5], [0, 0, 0], [0, 0, 0]])
+    views = replace(views, cameras=replace(views.cameras, intrinsics=off_center))
+    mirrored = views.mirrored()
+    points = views.cameras.unproject(views.depth)
+    there = mirrored.cameras.unproject(mirrored.depth).flip(2) * torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(there, points)
+    torch.testing.assert_close(mirrored.images.flip(2), views.images)
+
+
 def test_prepared_photos_have_holes_and_no_given_view(codec):
     views = box_before_wall()
     sample = prepare_photo(
