@@ -75,7 +75,8 @@ class TrainViews:
     bf16: bool | None = None
     """Autocast; default where the device is faster for it."""
     compile: bool = False
-    """Compile the network: faster steps after minutes for the first; on the CPU this needs a C++ compiler."""
+    """Compile the network: minutes for every shape of batch; not on every machine are steps faster then. A CPU needs a
+    C++ compiler for it."""
     device: str = "cpu"
     threads: int | None = None
     """CPU threads; default all."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...reconstruct.cameras import Cameras
 
 REPAINT = 0.2
+"""How much lighter or darker a channel becomes, see ``PosedViews.repainted``."""
 
 
 @dataclass(frozen=True)

@@ -193,5 +193,6 @@ def _in_another_way(scene: PosedViews, generator: torch.Generator) -> PosedViews
     return scene.mirrored() if torch.rand((), generator=generator) < 0.5 else scene
 
 
-def _generator(seed: int, name: str, *look: int) -> torch.Generator:
-    return step_generator(seed, zlib.crc32(name.encode()), *(n for n in look if n))
+def _generator(seed: int, name: str, look: int = 0) -> torch.Generator:
+    key = zlib.crc32(name.encode())
+    return step_generator(seed, key, look) if look else step_generator(seed, key)
