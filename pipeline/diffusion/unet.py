@@ -148,7 +148,8 @@ class SpaceTimeUNet(nn.Module):
             inputs = width
         self.norm = nn.GroupNorm(1, inputs + skips.pop())
         self.final = zero_init(nn.Conv2d(self.norm.num_channels, config.channels, 3, padding=1))
-        self.to(memory_format=torch.channels_last)  # in bf16 on the CPU training is 1.5 times as fast
+        # In bf16 on the CPU training is 1.5 times as fast so.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     @property
     def feature_channels(self) -> int:
