@@ -139,6 +139,17 @@ def test_an_untrained_network_predicts_zero():
         assert out.prediction.abs().max() == 0
 
 
+def test_the_joint_transformer_joins_all_places_of_all_views_and_the_text():
+    joint = random_network("joined_unet").joint
+    conditions, embedding = random_conditions(batch=1, views=3), torch.randn(1, joint.modulation.in_features)
+    x = torch.randn(3, 64, 3, 2, generator=torch.Generator().manual_seed(0))
+    plain, changed = joint(x, embedding, conditions), x.clone()
+    changed[2, :, 2, 1] += 1.0
+    assert (joint(changed, embedding, conditions) - plain)[0, :, 0, 0].abs().mean() > 1e-4
+    other_text = replace(conditions, text=-conditions.text)
+    assert (joint(x, embedding, other_text) - plain)[0, :, 0, 0].abs().mean() > 1e-4
+
+
 def test_attention_is_the_fused_kernels():
     q, k, v = torch.randn(3, 2, 4, 7, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(attend(q, k, v), torch.nn.functional.scaled_dot_product_attention(q, k, v))
