@@ -5,23 +5,35 @@ import subprocess
 import sys
 
 
+def run_script(tmp_path, script):
+    """Run a script in a process of its own, as the command line would run."""
+    (tmp_path / "script.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    return subprocess.run(
+        [sys.executable, "-m", "script"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
 def test_a_command_stopped_within_exec_of_a_string_still_exits_with_130(tmp_path):
-    (tmp_path / "stopped.py").write_text(
+    done = run_script(
+        tmp_path,
         "import atexit\n"
         "from cosmorama.pipeline import cli\n"
         "cli._run = lambda arguments: exec('raise KeyboardInterrupt')\n"
         "atexit.register(print, 'tidied up')\n"
-        "cli.main()\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "stopped"], env=environment, capture_output=True, text=True, check=False
+        "cli.main()\n",
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "tidied up\n", "cosmorama: stopped\n")
 
 
 def test_an_interrupt_that_falls_into_a_callback_from_c_is_not_lost(tmp_path):
-    (tmp_path / "called_back.py").write_text(
+    done = run_script(
+        tmp_path,
         "import ctypes, time\n"
         "from cosmorama.pipeline import cli\n"
         "def interrupted():\n"
@@ -30,16 +42,7 @@ def test_an_interrupt_that_falls_into_a_callback_from_c_is_not_lost(tmp_path):
         "    ctypes.CFUNCTYPE(None)(interrupted)()\n"
         "    time.sleep(60)\n"
         "cli._run = run\n"
-        "cli.main()\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "called_back"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
+        "cli.main()\n",
     )
     assert (done.returncode, done.stderr) == (130, "cosmorama: stopped\n")
 
@@ -60,16 +63,13 @@ def test_a_reader_who_has_seen_enough_ends_it_in_silence(tmp_path):
 
 
 def test_another_broken_pipe_is_a_fault(tmp_path):
-    (tmp_path / "breaks.py").write_text(
+    done = run_script(
+        tmp_path,
         "from cosmorama.pipeline import cli\n"
         "def run(arguments):\n"
         "    raise BrokenPipeError('the encoder died')\n"
         "cli._run = run\n"
-        "cli.main()\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "breaks"], env=environment, capture_output=True, text=True, check=False
+        "cli.main()\n",
     )
     assert done.returncode == 1
     assert "the encoder died" in done.stderr
