@@ -52,7 +52,7 @@ class PrepareViews:
         from ...reconstruct.errors import InputError
         from ..device import pick_device
         from ..diffusion.filling import filling_from_file, load_filling
-        from ..diffusion.sources import world_scenes, write_photos, write_scenes
+        from ..diffusion.sources import photo_samples, scene_samples, world_scenes, write_samples
         from ..latents.codec import codec_from_file, load_codec
         from ..latents.photos import SUFFIXES
 
@@ -69,22 +69,21 @@ class PrepareViews:
             world = WorldDataset(self.world)
             scenes = world_scenes(world, views=self.views, width=width, height=height, part=self.part)
             filling = filling_from_file(self.filling) if self.filling else load_filling()
-            write_scenes(
-                scenes, codec, self.out, prefix=f"scenes-{prefix}", variants=self.variants, looks=self.looks,
-                filling=filling, features=self.features, device=pick_device(self.device), seed=self.seed,
-                on_progress=_print,
+            samples = scene_samples(
+                scenes, codec, variants=self.variants, looks=self.looks, filling=filling, features=self.features,
+                device=pick_device(self.device), seed=self.seed,
             )  # fmt: skip
+            write_samples(samples, self.out, prefix=f"scenes-{prefix}", on_progress=_print)
         if self.photos is not None:
             from ..depth import load_depth_estimator
 
             estimator = load_depth_estimator(self.depth_model)
             paths = sorted(p for p in self.photos.rglob("*") if p.suffix.lower() in SUFFIXES)
-            paths = paths[self.part[0] :: self.part[1]]
-            write_photos(
-                paths, lambda image, focal_px: estimator(image, focal_px).depth_m, codec, self.out,
-                width=width, height=height, prefix=f"photos-{prefix}", variants=self.variants,
-                features=self.features, seed=self.seed, on_progress=_print,
+            samples = photo_samples(
+                paths[self.part[0] :: self.part[1]], lambda image, focal_px: estimator(image, focal_px).depth_m,
+                codec, width=width, height=height, variants=self.variants, features=self.features, seed=self.seed,
             )  # fmt: skip
+            write_samples(samples, self.out, prefix=f"photos-{prefix}", on_progress=_print)
 
 
 def _print(done: int) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+
+from .given import with_given
 
 if TYPE_CHECKING:
     from ..depth.training import DepthTraining
@@ -93,18 +95,13 @@ class TrainDepth:
         from ..depth.training import PRESETS
 
         base = PRESETS[self.preset]
-        loop = replace(
-            base.loop,
-            steps=self.steps or base.loop.steps,
-            learning_rate=self.learning_rate or base.loop.learning_rate,
-            stop_after=self.stop_after,
-            seed=self.seed,
-        )
+        loop = with_given(
+            base.loop, steps=self.steps, learning_rate=self.learning_rate, stop_after=self.stop_after, seed=self.seed
+        )  # fmt: skip
         loss = FINISHING if self.finish else base.loss
         head = base.head if initial is None else head_config(initial["head"])
-        if self.dilations is not None:
-            head = replace(head, dilations=self.dilations)
-        return replace(base, head=head, loop=loop, loss=loss, batch_size=self.batch_size or base.batch_size)
+        head = with_given(head, dilations=self.dilations)
+        return with_given(base, head=head, loop=loop, loss=loss, batch_size=self.batch_size)
 
 
 def _print(done: int, total: int, **scalars: object) -> None:

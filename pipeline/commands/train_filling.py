@@ -10,6 +10,8 @@ from typing import Annotated
 
 import tyro
 
+from .given import with_given
+
 
 @dataclass(frozen=True)
 class TrainFilling:
@@ -49,10 +51,13 @@ class TrainFilling:
         start = filling_from_file(self.start) if self.start else None
         samples = self._samples()
         base = FillingTraining()
-        loop = replace(
-            base.loop, steps=self.steps or base.loop.steps, minutes=self.minutes, seed=self.seed,
-            learning_rate=self.learning_rate or base.loop.learning_rate,
-        )  # fmt: skip
+        loop = with_given(
+            base.loop,
+            steps=self.steps,
+            minutes=self.minutes,
+            seed=self.seed,
+            learning_rate=self.learning_rate,
+        )
         config = replace(base, loop=loop)
         scores = train_filling(
             samples[False], samples.get(True), self.out, config, start=start, on_progress=_print

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ...reconstruct.errors import InputError
+from .given import with_given
 
 if TYPE_CHECKING:
     from ..diffusion.training import ViewTrainingConfig
@@ -131,37 +132,28 @@ class TrainViews:
         if self.architecture == "transformer" and not isinstance(network, TransformerConfig):
             network = TransformerConfig(width=160, depth=4, head_channels=32)
         if isinstance(network, TransformerConfig):
-            network = replace(network, width=self.width or network.width, depth=self.depth or network.depth)
-        elif self.joint_blocks is not None:
-            network = replace(network, joint_blocks=self.joint_blocks)
-        fewest, most = self.views or (base.batch.min_views, base.batch.max_views)
-        batch = replace(
-            base.batch, scenes=self.scenes or base.batch.scenes, text_share=self.text_share,
-            photo_share=base.batch.photo_share if self.photo_share is None else self.photo_share,
-            min_views=fewest, max_views=most,
+            if self.joint_blocks is not None:
+                raise InputError("--joint-blocks is of a U-Net; this is a transformer")
+            network = with_given(network, width=self.width, depth=self.depth)
+        else:
+            if self.width is not None or self.depth is not None:
+                raise InputError("--width and --depth are of a transformer; this is a U-Net")
+            network = with_given(network, joint_blocks=self.joint_blocks)
+        fewest, most = self.views or (None, None)
+        batch = with_given(
+            base.batch, scenes=self.scenes, min_views=fewest, max_views=most, photo_share=self.photo_share,
+            text_share=self.text_share,
         )  # fmt: skip
-        loop = replace(
-            base.loop,
-            steps=self.steps or base.loop.steps,
-            learning_rate=self.learning_rate or base.loop.learning_rate,
-            checkpoint_every=self.checkpoint_every or base.loop.checkpoint_every,
-            accumulate=self.accumulate,
-            stop_after=self.stop_after,
-            minutes=self.minutes,
-            bf16=self.bf16,
+        loop = with_given(
+            base.loop, steps=self.steps, learning_rate=self.learning_rate, accumulate=self.accumulate,
+            checkpoint_every=self.checkpoint_every, stop_after=self.stop_after, minutes=self.minutes, bf16=self.bf16,
             seed=self.seed,
-        )
+        )  # fmt: skip
+        noise = NoiseDistribution(*self.noise) if self.noise else base.noise
         return replace(
-            base,
-            network=network,
-            objective=self.objective,
-            weighting=self.weighting,
-            noise=NoiseDistribution(*self.noise) if self.noise else base.noise,
-            batch=batch,
-            loop=loop,
-            repa=RepaConfig() if self.repa else None,
-            compile=self.compile,
-        )
+            base, network=network, objective=self.objective, weighting=self.weighting, noise=noise, batch=batch,
+            loop=loop, repa=RepaConfig() if self.repa else None, compile=self.compile,
+        )  # fmt: skip
 
 
 def _print(done: int, total: int, **scalars: object) -> None:

@@ -20,7 +20,7 @@ from ..training.loop import step_generator
 from ..world.shards import scene_name
 from .filling import Filling
 from .groups import PosedViews
-from .prepare import prepare_photo, prepare_scene
+from .prepare import Sample, prepare_photo, prepare_scene
 from .repa import dino_targets
 from .shards import ShardWriter
 from .text import encode_text, no_text
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 DepthFunction = Callable[[Tensor, float], Tensor]
 """(image [h w 3], focal in pixels) -> z depth [h w], > 0."""
+NamedSample = tuple[str, Sample]
+"""What it was made of, by name, and the sample."""
 TRAIN, HELD_OUT = "train", "held_out"
 """Folders of the two splits under a data folder."""
 
@@ -77,93 +79,63 @@ def _posed(frames: Sequence[WorldFrame], name: str) -> PosedViews:
     return PosedViews(images, depth.clamp(max=FAR_DEPTH_M), cameras, name, times, frames[0].caption or None)
 
 
-def write_scenes(
+def scene_samples(
     scenes: Iterable[PosedViews],
     codec: Codec,
-    out: Path,
     *,
-    prefix: str = "scenes",
     variants: int = 3,
     looks: int = 1,
     filling: Filling | None = None,
     features: bool = False,
     device: str = "cpu",
     seed: int = 0,
-    on_progress: Callable[[int], None] | None = None,
-) -> int:
-    """Encode scenes into ``out/train`` and ``out/held_out``.
+) -> Iterator[NamedSample]:
+    """Encode scenes.
 
     Args:
         scenes: all of one number of views and one picture size.
         codec: encodes pictures and memories.
-        out: the data folder.
-        prefix: of the shards' names; samples of another shape need another prefix.
         variants: choices of given views per look.
         looks: samples per scene that is learnt from: as it is, then in other colours and half the time mirrored.
         filling: fills the memories' holes; smoothly without it.
         features: also store DINOv2's features, for REPA.
         device: where; samples are random numbers of the same generators on any.
         seed: of the choices; each scene's also depend on its name.
-        on_progress: called with the number of scenes done.
-
-    Returns:
-        How many scenes were written.
     """
-    writers = {split: ShardWriter(out / split, prefix) for split in (TRAIN, HELD_OUT)}
-    codec, filling, done = codec.to(device), filling and filling.to(device), 0
+    codec, filling = codec.to(device), filling and filling.to(device)
     for scene in scenes:
-        split = HELD_OUT if is_held_out(scene.name) else TRAIN
-        for look in range(looks if split == TRAIN else 1):
+        for look in range(1 if is_held_out(scene.name) else looks):
             generator = _generator(seed, scene.name, look)
-            views = _in_another_way(scene, generator) if look else scene
-            views = views.to(device)
+            views = (_in_another_way(scene, generator) if look else scene).to(device)
             sample = prepare_scene(views, codec, generator=generator, variants=variants, filling=filling)
-            sample["text"] = (encode_text(views.text) if views.text else no_text()).half()
-            if features:
-                sample["features"] = _features(views.images)
-            writers[split].add(scene.name, {name: value.cpu() for name, value in sample.items()})
-        done += 1
-        if on_progress:
-            on_progress(done)
-    for writer in writers.values():
-        writer.flush()
-    return done
+            text = encode_text(views.text) if views.text else no_text()
+            yield scene.name, _with(sample, text, views.images if features else None)
 
 
-def write_photos(
-    paths: Sequence[Path],
+def photo_samples(
+    paths: Iterable[Path],
     depth_function: DepthFunction,
     codec: Codec,
-    out: Path,
     *,
     width: int = 128,
     height: int = 128,
-    prefix: str = "photos",
     variants: int = 4,
     features: bool = False,
     seed: int = 0,
-    on_progress: Callable[[int], None] | None = None,
-) -> int:
-    """Encode photos for warp-and-fill into ``out/train`` and ``out/held_out``.
+) -> Iterator[NamedSample]:
+    """Encode photos for warp-and-fill.
 
     Args:
         paths: the photos.
         depth_function: estimates depth, on the whole photo.
         codec: encodes pictures and memories.
-        out: the data folder.
         width: of the part that is taken from the photo's centre, after shrinking.
         height: of that part.
-        prefix: of the shards' names.
         variants: other cameras per photo.
         features: also store DINOv2's features, for REPA.
         seed: of the other cameras.
-        on_progress: called with the number of photos done.
-
-    Returns:
-        How many photos were written.
     """
-    writers = {split: ShardWriter(out / split, prefix) for split in (TRAIN, HELD_OUT)}
-    for done, path in enumerate(paths, start=1):
+    for path in paths:
         photo = load_photo(path)
         depth = depth_function(photo.image, photo.focal_px)
         views = PosedViews(photo.image[None], depth[None], photo.camera, path.stem).fitted(width, height)
@@ -171,15 +143,42 @@ def write_photos(
             views.images[0], views.depth[0], views.cameras, codec,
             generator=_generator(seed, path.stem), variants=variants,
         )  # fmt: skip
-        sample["text"] = no_text().half()
-        if features:
-            sample["features"] = _features(views.images)
-        writers[HELD_OUT if is_held_out(path.stem) else TRAIN].add(path.stem, sample)
+        yield path.stem, _with(sample, no_text(), views.images if features else None)
+
+
+def write_samples(
+    samples: Iterable[NamedSample],
+    out: Path,
+    *,
+    prefix: str,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write samples into ``out/train`` and ``out/held_out``.
+
+    Args:
+        samples: all of one shape.
+        out: the data folder.
+        prefix: of the shards' names; samples of another shape need another prefix.
+        on_progress: called with the number of samples done.
+
+    Returns:
+        How many were written.
+    """
+    writers = {split: ShardWriter(out / split, prefix) for split in (TRAIN, HELD_OUT)}
+    done = 0
+    for done, (name, sample) in enumerate(samples, start=1):
+        writers[HELD_OUT if is_held_out(name) else TRAIN].add(name, sample)
         if on_progress:
             on_progress(done)
     for writer in writers.values():
         writer.flush()
-    return len(paths)
+    return done
+
+
+def _with(sample: Sample, text: Float[Tensor, "t c"], images: Float[Tensor, "v h w 3"] | None) -> Sample:
+    """A sample with its text and, of images that are given, their features, on the CPU."""
+    extra = {"text": text.half()} | ({} if images is None else {"features": _features(images)})
+    return {name: value.cpu() for name, value in (sample | extra).items()}
 
 
 def _features(images: Float[Tensor, "v h w 3"]) -> Float[Tensor, "v hp wp 384"]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cosmorama.pipeline.diffusion.batches import BatchConfig, loss_map, random_batch
 from cosmorama.pipeline.diffusion.conditions import CONDITION_NAMES
@@ -23,7 +24,14 @@ from cosmorama.pipeline.diffusion.prepare import (
     visible_from,
 )
 from cosmorama.pipeline.diffusion.shards import Shards, ShardWriter
-from cosmorama.pipeline.diffusion.sources import HELD_OUT, TRAIN, world_scenes, write_scenes
+from cosmorama.pipeline.diffusion.sources import (
+    HELD_OUT,
+    TRAIN,
+    photo_samples,
+    scene_samples,
+    world_scenes,
+    write_samples,
+)
 from cosmorama.pipeline.diffusion.text import no_text
 from cosmorama.pipeline.generators import Memory
 from cosmorama.pipeline.growth import pieces
@@ -189,7 +197,8 @@ def test_scenes_are_written_to_their_split(codec, tmp_path):
     scenes = [replace(box_before_wall((0.0, 0.1, 0.2)), name=f"scene-{i}") for i in range(40)]
     held_out = [scene.name for scene in scenes if is_held_out(scene.name)]
     assert 0 < len(held_out) < 20
-    assert write_scenes(scenes, codec, tmp_path, variants=1, filling=Filling()) == 40
+    samples = scene_samples(scenes, codec, variants=1, filling=Filling())
+    assert write_samples(samples, tmp_path, prefix="scenes") == 40
     read = {split: Shards(tmp_path / split) for split in (TRAIN, HELD_OUT)}
     assert [name for names in read[HELD_OUT].names for name in names] == held_out
     assert len(read[TRAIN]) == 40 - len(held_out)
@@ -203,7 +212,8 @@ def test_scenes_can_be_learnt_from_in_several_looks(codec, tmp_path):
     scenes = [replace(box_before_wall((0.0, 0.1, 0.2)), name=f"scene-{i}", text="a box") for i in range(12)]
     held_out = sum(is_held_out(scene.name) for scene in scenes)
     assert held_out > 0
-    write_scenes(scenes, codec, tmp_path, variants=1, looks=3, filling=Filling())
+    samples = scene_samples(scenes, codec, variants=1, looks=3, filling=Filling())
+    write_samples(samples, tmp_path, prefix="scenes")
     train, rest = Shards(tmp_path / TRAIN), Shards(tmp_path / HELD_OUT)
     assert (len(train), len(rest)) == (3 * (12 - held_out), held_out)
     (shape,) = train.groups
@@ -213,6 +223,28 @@ def test_scenes_can_be_learnt_from_in_several_looks(codec, tmp_path):
     for other in others:
         assert not torch.equal(other["latents"], plain["latents"])
         assert not other["text"].any()
+
+
+def test_photos_become_samples(codec, tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in ("first", "second")]
+    for i, path in enumerate(paths):
+        Image.effect_noise((96 + 32 * i, 64), 90).convert("RGB").save(path)
+    samples = dict(
+        photo_samples(
+            paths,
+            lambda image, focal_px: torch.full(image.shape[:2], 2.0),
+            codec,
+            width=64,
+            height=32,
+            variants=2,
+        )
+    )
+    assert samples.keys() == {"first", "second"}
+    for sample in samples.values():
+        assert sample["latents"].shape == (1, 4, 4, 8)
+        assert len(sample["given"]) == 2
+        assert not sample["given"].any()
+        assert not sample["text"].any()
 
 
 def test_other_colours_are_the_same_channels():

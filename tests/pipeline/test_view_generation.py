@@ -1,10 +1,12 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from cosmorama.pipeline.commands.train_views import TrainViews
 from cosmorama.pipeline.diffusion import evaluation
 from cosmorama.pipeline.diffusion.baselines import WarpGenerator
 from cosmorama.pipeline.diffusion.batches import BatchConfig
@@ -32,13 +34,14 @@ from cosmorama.pipeline.diffusion.schedules import NoiseDistribution
 from cosmorama.pipeline.diffusion.shards import Shards, ShardWriter
 from cosmorama.pipeline.diffusion.sheets import write_sheet
 from cosmorama.pipeline.diffusion.text import no_text
-from cosmorama.pipeline.diffusion.training import ViewTrainingConfig, train_views
+from cosmorama.pipeline.diffusion.training import ViewTrainingConfig, preset, train_views
 from cosmorama.pipeline.diffusion.transformer import TransformerConfig
 from cosmorama.pipeline.generators import Memory, ViewRequest
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig
 from cosmorama.pipeline.training.loop import LoopConfig
 from cosmorama.pipeline.training.processes import Processes
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
+from cosmorama.reconstruct.errors import InputError
 
 WIDTH, HEIGHT = 48, 32
 NETWORK = TransformerConfig(channels=4, width=32, depth=2, head_channels=16)
@@ -316,3 +319,21 @@ def test_commands_parse_without_heavy_imports():
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_given_to_training_goes_before_the_preset():
+    base = preset("cpu")
+    command = TrainViews(Path("d"), Path("o"), joint_blocks=0, photo_share=0.0, views=(8, 8), steps=7)
+    config = command.config()
+    assert (config.network.joint_blocks, config.batch.photo_share) == (0, 0.0)
+    assert (config.batch.min_views, config.batch.max_views) == (8, 8)
+    assert config.loop == replace(base.loop, steps=7)
+    assert TrainViews(Path("d"), Path("o")).config() == base
+
+
+@pytest.mark.parametrize(
+    "options", [{"width": 64}, {"depth": 2}, {"architecture": "transformer", "joint_blocks": 2}]
+)
+def test_options_of_the_other_network_are_refused(options):
+    with pytest.raises(InputError, match="this is a"):
+        TrainViews(Path("d"), Path("o"), **options).config()

@@ -1,0 +1,13 @@
+"""Options whose default is somebody else's: a preset's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+Config = TypeVar("Config")
+
+
+def with_given(config: Config, **options: Any) -> Config:
+    """A frozen dataclass with those of the options that were given; None was not."""
+    return replace(config, **{name: value for name, value in options.items() if value is not None})  # pyright: ignore
