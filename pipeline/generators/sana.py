@@ -144,7 +144,7 @@ def load_sana(*, device: str = "cuda") -> SanaGenerator:
         from diffusers import SanaWMPipeline
     except ImportError as error:
         raise InputError(
-            f"--generator sana needs diffusers >= 0.42: pip install --no-deps diffusers ({error})"
+            f"--generator sana needs the diffusion extra: pip install 'cosmorama[diffusion]' ({error})"
         ) from None
     try:
         pipeline = SanaWMPipeline.from_pretrained(
