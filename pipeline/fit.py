@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..reconstruct.captures import load_capture
 from ..reconstruct.fit import CaptureFit, fit_capture
 from .device import pick_device
+from .fit_options import FitOptions
 from .progress import Reporter, peak_memory_mb
-
-if TYPE_CHECKING:
-    from .commands.fit import Fit
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -24,7 +22,7 @@ def checkpoint_of(out: Path) -> Path:
 
 
 def fit_and_report(
-    options: Fit, reporter: Reporter, *, checkpoint: Path | None = None
+    options: FitOptions, reporter: Reporter, *, checkpoint: Path | None = None
 ) -> tuple[CaptureFit, dict[str, Any]]:
     """Load, fit, measure.
 

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .losses import C1, C2, RADIUS, window
 from .rasterize.cpu.parallel import kernel, run_parallel
 from .rasterize.cpu.simd import LANES, broadcast, fetch_add, load, store
+from .ssim_window import C1, C2, RADIUS, window
 
 TAPS = 2 * RADIUS + 1
 MARGIN = 32

@@ -35,10 +35,10 @@ class BenchFit:
     def run(self) -> None:
         """Measure."""
         from ..fit import fit_and_report
+        from ..fit_options import FitOptions
         from ..progress import Reporter
-        from .fit import Fit
 
-        options = Fit(
+        options = FitOptions(
             self.capture, downscale=self.downscale, iterations=self.iterations, splats=self.splats,
             growth=self.growth, start=self.start, device=self.device, seed=self.seed,
         )  # fmt: skip

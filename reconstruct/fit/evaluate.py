@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..gaussians import Gaussians
-from ..losses import ssim
 from ..rasterize import rasterize
+from ..ssim import ssim
 from ..views import Views, as_float
 from .config import FitConfig
 from .learned_distance import find_lpips

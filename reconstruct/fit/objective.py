@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..gaussians import Gaussians
-from ..losses import ssim
+from ..ssim import ssim
 from .config import Losses
 
 Perceptual = Callable[[Tensor, Tensor, int], Tensor]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, pinhole_intrinsics
 from ..gaussians import Gaussians
-from ..losses import ssim
+from ..ssim import ssim
 from .cpu.autograd import run_backward
 from .cpu.blend import blend
 from .cpu.blend_backward import SUMS, blend_backward

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..cameras import Cameras
 from ..errors import InputError
 from ..gaussians import Gaussians
-from .interface import check_finite
+from .finite import check_finite
 
 
 def render(

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..cameras import Cameras
 from ..errors import InputError
 from ..gaussians import Gaussians
+from .finite import check_finite
 
 Backend = Literal["auto", "reference", "cpu", "gsplat"]
 
@@ -99,28 +100,6 @@ def rasterize(
             "gaussian_ids": None,
         },
     )
-
-
-def check_finite(gaussians: Gaussians, features: Float[Tensor, "n f"]) -> None:
-    """Raise if a parameter cannot be drawn.
-
-    Infinite opacity logits are fine (opacity 0 or 1), and so are log-scales of minus infinity (discs and needles).
-    """
-    bad = {
-        "means": ~gaussians.means.isfinite(),
-        "quats": ~gaussians.quats.isfinite(),
-        "log_scales": gaussians.log_scales.isnan() | gaussians.log_scales.isposinf(),
-        "opacity_logits": gaussians.opacity_logits.isnan(),
-        "sh": ~gaussians.sh.isfinite(),
-        "features": ~features.isfinite(),
-    }
-    for name, mask in bad.items():
-        if mask.any():
-            splats = mask.flatten(1).any(1) if mask.ndim > 1 else mask
-            count, first = int(splats.sum()), int(splats.nonzero()[0])
-            raise InputError(
-                f"{name} of {count} of {len(gaussians)} splats not finite (first: splat {first})"
-            )
 
 
 def _reference(gaussians: Gaussians, cameras: Cameras, *, absgrad: bool, **options: Any) -> tuple[Any, ...]:

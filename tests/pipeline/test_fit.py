@@ -46,7 +46,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(capture: Path, out: Path) -> Fit:
-    return Fit(capture, out, iterations=30, splats=1500, first_splats=1000, hold_out_every=4, json=True)
+    return Fit(capture, out=out, iterations=30, splats=1500, first_splats=1000, hold_out_every=4, json=True)
 
 
 def test_a_scene_folder_and_a_report(capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

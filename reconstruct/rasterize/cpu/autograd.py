@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from ...cameras import Cameras
 from ...errors import InputError
 from ...gaussians import Gaussians
-from ..interface import check_finite
+from ..finite import check_finite
 from .blend_backward import SUMS, blend_backward
 from .forward import Forward, Settings, run_forward
 from .parallel import run_parallel

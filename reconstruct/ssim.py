@@ -6,11 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-RADIUS = 5
-"""The window has 2 * RADIUS + 1 taps a side."""
-SIGMA = 1.5
-C1, C2 = 0.01**2, 0.03**2
-"""The constants of the paper for images in [0, 1]."""
+from .ssim_window import C1, C2, RADIUS, window
 
 
 def ssim(
@@ -49,13 +45,6 @@ def ssim_map(image: Float[Tensor, "b h w c"], target: Float[Tensor, "b h w c"]) 
     covariance = _blur(image * target) - mean_x * mean_y
     likeness = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
     return likeness / ((mean_x * mean_x + mean_y * mean_y + C1) * (var_x + var_y + C2))
-
-
-def window(like: Tensor) -> Float[Tensor, "taps"]:
-    """The Gaussian window along one axis; sums to 1."""
-    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
-    taps = torch.exp(-(offsets**2) / (2 * SIGMA**2))
-    return (taps / taps.sum()).to(like)
 
 
 def _blur(image: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:

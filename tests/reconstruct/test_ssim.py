@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosmorama.reconstruct.losses import ssim, ssim_map
+from cosmorama.reconstruct.ssim import ssim, ssim_map
 
 
 def _pair(h=40, w=33, c=3, b=2):
