@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-Config = TypeVar("Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 def with_given(config: Config, **options: Any) -> Config:
     """A frozen dataclass with those of the options that were given; None was not."""
-    return replace(config, **{name: value for name, value in options.items() if value is not None})  # pyright: ignore
+    return replace(config, **{name: value for name, value in options.items() if value is not None})

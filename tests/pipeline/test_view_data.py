@@ -37,6 +37,7 @@ from cosmorama.pipeline.generators import Memory
 from cosmorama.pipeline.growth import pieces
 from cosmorama.pipeline.latents.codec import Codec, CodecConfig
 from cosmorama.pipeline.latents.photos import is_held_out
+from cosmorama.pipeline.photo import load_photo
 from cosmorama.pipeline.world import WorldFrame
 from cosmorama.reconstruct.cameras import Cameras, pinhole_intrinsics
 from cosmorama.reconstruct.errors import InputError
@@ -226,23 +227,21 @@ def test_scenes_can_be_learnt_from_in_several_looks(codec, tmp_path):
 
 
 def test_photos_become_samples(codec, tmp_path):
-    paths = [tmp_path / f"{name}.png" for name in ("first", "second")]
-    for i, path in enumerate(paths):
-        Image.effect_noise((96 + 32 * i, 64), 90).convert("RGB").save(path)
-    samples = dict(
-        photo_samples(
-            paths,
-            lambda image, focal_px: torch.full(image.shape[:2], 2.0),
-            codec,
-            width=64,
-            height=32,
-            variants=2,
-        )
-    )
-    assert samples.keys() == {"first", "second"}
+    for name, size in (("larger", (96, 64)), ("fitting", (64, 32))):
+        Image.effect_noise(size, 90).convert("RGB").save(tmp_path / f"{name}.png")
+    paths = [tmp_path / "larger.png", tmp_path / "fitting.png"]
+
+    def two_metres(image, focal_px):
+        return torch.full(image.shape[:2], 2.0)
+
+    samples = dict(photo_samples(paths, two_metres, codec, width=64, height=32, variants=2))
+    assert samples.keys() == {"larger", "fitting"}
+    photo = load_photo(tmp_path / "fitting.png").image[None]
+    assert torch.equal(samples["fitting"]["latents"], codec.encode(photo).half())
     for sample in samples.values():
         assert sample["latents"].shape == (1, 4, 4, 8)
-        assert len(sample["given"]) == 2
+        assert sample["memory_coverage"].shape == (2, 1, 4, 4, 8)
+        assert sample["memory_coverage"].any()
         assert not sample["given"].any()
         assert not sample["text"].any()
 
