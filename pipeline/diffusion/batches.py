@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...reconstruct.errors import InputError
 from .conditions import CONDITION_NAMES, Conditions
 from .shards import Shards
 
@@ -36,6 +37,15 @@ class BatchConfig:
     drop_time: float = 0.1
     seen_weight: float = 0.25
     """Weight of the loss where the memory knows the pixel; 1 where it does not."""
+
+    def __post_init__(self) -> None:
+        if self.scenes < 1:
+            raise InputError(f"a batch needs at least one scene, not {self.scenes}")
+        if not 1 <= self.min_views <= self.max_views:
+            raise InputError(f"views per scene cannot be {self.min_views} to {self.max_views}")
+        for name in ("photo_share", "text_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

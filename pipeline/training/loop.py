@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...reconstruct.errors import InputError
 from .checkpoints import load_checkpoint, save_checkpoint
 from .ema import Ema
 from .processes import Processes, autocast, bf16_helps
@@ -55,6 +56,11 @@ class LoopConfig:
     """End this leg after so many steps without changing the schedule."""
     minutes: float | None = None
     """End this leg after so many minutes without changing the schedule."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "learning_rate", "accumulate", "checkpoint_every"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} must be more than 0, not {getattr(self, name)}")
 
 
 def learning_rate_factor(step: int, config: LoopConfig) -> float:

@@ -337,3 +337,15 @@ def test_what_is_given_to_training_goes_before_the_preset():
 def test_options_of_the_other_network_are_refused(options):
     with pytest.raises(InputError, match="this is a"):
         TrainViews(Path("d"), Path("o"), **options).config()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scenes": 0}, {"views": (0, 4)}, {"views": (5, 4)}, {"photo_share": 1.5}, {"text_share": -0.1},
+        {"steps": 0}, {"learning_rate": 0.0}, {"accumulate": 0}, {"checkpoint_every": 0},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_with_is_refused(options):
+    with pytest.raises(InputError, match="|".join(["at least one scene", "views per scene", "must"])):
+        TrainViews(Path("d"), Path("o"), **options).config()
