@@ -22,14 +22,15 @@ def checkpoint_of(out: Path) -> Path:
 
 
 def fit_and_report(
-    options: FitOptions, reporter: Reporter, *, checkpoint: Path | None = None
+    options: FitOptions, reporter: Reporter, *, checkpoint: Path | None = None, resume: bool = False
 ) -> tuple[CaptureFit, dict[str, Any]]:
     """Load, fit, measure.
 
     Args:
-        options: of ``cosmorama fit``.
+        options: of ``cosmorama fit`` and ``bench fit``.
         reporter: shows progress.
         checkpoint: file for the state of the run.
+        resume: go on from it if it exists.
 
     Returns:
         The fit, and what ``--json`` prints: times in seconds (all of the run, with loading), PSNR in dB, the curve as
@@ -58,7 +59,7 @@ def fit_and_report(
         fit = fit_capture(
             capture, config, start=options.start, first_splats=options.first_splats,
             hold_out_every=options.hold_out_every, perceptual=perceptual, seed=options.seed, device=device,
-            checkpoint=checkpoint, resume=options.resume, on_progress=progress,
+            checkpoint=checkpoint, resume=resume, on_progress=progress,
         )  # fmt: skip
     cpu_seconds = time.process_time() - began_cpu
     return fit, _report(fit, time.perf_counter() - began, cpu_seconds, device)

@@ -50,8 +50,6 @@ class FitOptions:
     """Same seed, same machine, same splats."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to fit; auto takes a GPU if there is one."""
-    resume: bool = False
-    """Go on from the checkpoint that an interrupted run left beside the scene folder."""
 
     def config(self, width: int, height: int) -> FitConfig:
         """The options as the library takes them, for photos of this size."""

@@ -16,6 +16,8 @@ class Fit(FitOptions):
 
     out: Path | None = None
     """The scene folder; default scenes/NAME."""
+    resume: bool = False
+    """Go on from the checkpoint that an interrupted run left beside the scene folder."""
     force: bool = False
     """Replace the scene folder if it exists."""
     json: bool = False
@@ -35,7 +37,7 @@ class Fit(FitOptions):
         reporter = Reporter()
         checkpoint = checkpoint_of(out)
         try:
-            fit, report = fit_and_report(self, reporter, checkpoint=checkpoint)
+            fit, report = fit_and_report(self, reporter, checkpoint=checkpoint, resume=self.resume)
         except FitError as error:
             raise InputError(f"{error}; the state before that step is in {checkpoint}") from error
         with atomic_folder(out, overwrite=self.force) as folder:
