@@ -6,7 +6,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,8 @@ class Session:
         self._seen = False
         self._flight = 0
         self._flying = threading.Lock()
+        self._editing = threading.RLock()
+        """Held while the scene changes and is shown: viser runs callbacks in several threads."""
 
     @property
     def scene(self) -> Scene:
@@ -100,39 +103,43 @@ class Session:
 
     def replace_scene(self, scene: Scene, stage: Stage | None = None) -> None:
         """Show a newer state of the scene; the camera stays, unless the scene has to be staged anew."""
-        old = self.scene.views
-        views_changed = len(scene.views) != len(old) or any(a is not b for a, b in zip(scene.views, old))
-        self.history.reset(scene)
-        if stage is not None:
-            self.set_stage(stage)
-        elif views_changed:
-            self.frustums.show(scene.views)
-        self.refresh()
+        with self._editing:
+            old = self.scene.views
+            views_changed = len(scene.views) != len(old) or any(a is not b for a, b in zip(scene.views, old))
+            self.history.reset(scene)
+            if stage is not None:
+                self.set_stage(stage)
+            elif views_changed:
+                self.frustums.show(scene.views)
+            self.refresh()
         if stage is not None:
             self.go_home(seconds=0)
 
-    def edit(self, scene: Scene) -> None:
-        """Show an edited scene; ``undo`` leads back."""
-        before = self.scene
-        self.history.push(scene)
-        self._after_edit(before)
+    def edit(self, change: Callable[[Scene], Scene]) -> None:
+        """Change the scene; ``undo`` leads back. Edits wait for each other.
+
+        Args:
+            change: the new scene for the present one; the same object if nothing is to change.
+        """
+        with self._changing_scene():
+            if (after := change(self.scene)) is not self.scene:
+                self.history.push(after)
 
     def undo(self) -> None:
         """Take back the last edit."""
-        before = self.scene
-        self.history.undo()
-        self._after_edit(before)
+        with self._changing_scene():
+            self.history.undo()
 
     def redo(self) -> None:
         """Take back the last undo."""
-        before = self.scene
-        self.history.redo()
-        self._after_edit(before)
+        with self._changing_scene():
+            self.history.redo()
 
     def add_view(self, view: PosedImage) -> None:
         """One more known camera."""
-        self.history.value = replace(self.scene, views=[*self.scene.views, view])
-        self.frustums.add(view)
+        with self._editing:
+            self.history.value = replace(self.scene, views=[*self.scene.views, view])
+            self.frustums.add(view)
 
     def set_time(self, value: float) -> None:
         """Go to a time in 0..1."""
@@ -233,11 +240,17 @@ class Session:
         else:
             self.client.camera.wxyz = wxyz_from_rotation(camera.world_from_cam[0, :3, :3]).numpy()
 
-    def _after_edit(self, before: Scene) -> None:
-        if not torch.equal(before.up, self.scene.up) or before.views is not self.scene.views:
-            home = self.scene.home or self.stage.home
-            self.set_stage(replace(stage_scene(self.scene), home=home, scale=self.stage.scale))
-        self.refresh()
+    @contextmanager
+    def _changing_scene(self) -> Iterator[None]:
+        with self._editing:
+            before = self.scene
+            yield
+            if self.scene is before:
+                return
+            if not torch.equal(before.up, self.scene.up) or before.views is not self.scene.views:
+                home = self.scene.home or self.stage.home
+                self.set_stage(replace(stage_scene(self.scene), home=home, scale=self.stage.scale))
+            self.refresh()
 
     def _pick_mode(self) -> None:
         mode = self.picker.mode(len(self.scene.gaussians))

@@ -1,6 +1,8 @@
 """Standing, cleaning and setting axes in a real browser."""
 
 import math
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
 from cosmorama.reconstruct.scene import Scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
+from cosmorama.viewer.editing import with_up
+from cosmorama.viewer.stage import stage_scene
 
 
 def sheet(normal, height, *, count=4000, seed=0):
@@ -117,15 +121,15 @@ def test_up_and_origin_can_be_set(page, make_camera, serving, visit, wait_until)
         page.get_by_role("tab", name="Edit").click()
         page.get_by_text("Up and origin").click()
         page.get_by_role("button", name="Up is across the floor").click()
-        wait_until(lambda: float(session.scene.up @ -normal) > 0.9995)
+        wait_until(lambda: float(session.stage.up @ -normal) > 0.9995)
         page.keyboard.down("w")  # a step, so that the camera is told the new horizon
         wait_until(lambda: float(session.painter.camera().positions[0].norm()) > 0.3)
         page.keyboard.up("w")
         wait_until(lambda: abs(float(session.painter.camera().world_from_cam[0, :3, 0] @ normal)) < 0.01)
         page.get_by_role("button", name="Turn it upside down").click()
-        wait_until(lambda: float(session.scene.up @ normal) > 0.9995)
+        wait_until(lambda: float(session.stage.up @ normal) > 0.9995)
         page.keyboard.press("Control+z")
-        wait_until(lambda: float(session.scene.up @ -normal) > 0.9995)
+        wait_until(lambda: float(session.stage.up @ -normal) > 0.9995)
         page.keyboard.down("ArrowDown")  # look at the floor
         wait_until(lambda: float(session.painter.camera().forward[0] @ normal) > 0.5)
         page.keyboard.up("ArrowDown")
@@ -133,6 +137,26 @@ def test_up_and_origin_can_be_set(page, make_camera, serving, visit, wait_until)
         wait_until(lambda: session.scene.views[0] is not scene.views[0])
         moved = scene.gaussians.means[0] - session.scene.gaussians.means[0]  # where the origin was set
         assert abs(float(moved @ normal) - 1.6) < 0.1  # on the floor
+
+
+def test_an_undo_waits_for_the_edit_that_it_takes_back(
+    page, hillside, serving, visit, wait_until, monkeypatch
+):
+    def stage_slowly(scene):
+        if scene.up[1] > 0:  # upside down
+            time.sleep(0.5)
+        return stage_scene(scene)
+
+    monkeypatch.setattr("cosmorama.viewer.session.stage_scene", stage_slowly)
+    with serving(hillside) as viewer:
+        session = visit(page, viewer)
+        turn = threading.Thread(target=session.edit, args=[lambda scene: with_up(scene, -scene.up)])
+        turn.start()
+        wait_until(lambda: session.scene.up[1] > 0)
+        session.undo()
+        turn.join()
+        assert torch.equal(session.scene.up, hillside.up)
+        assert torch.equal(session.stage.up, hillside.up)
 
 
 def test_a_click_on_a_known_camera_flies_to_it(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ...reconstruct.gaussians import rotation_from_wxyz
+from ...reconstruct.gaussians import Gaussians, rotation_from_wxyz
+from ...reconstruct.scene import Scene
 from ..editing import (
     faint,
     floor_direction,
@@ -48,41 +49,41 @@ def build(session: Session) -> None:
         _axes(session)
 
 
-def _delete(session: Session, doomed: torch.Tensor) -> None:
-    """Remove the splats of a mask, unless it is none or all of them."""
-    count, total = int(doomed.sum()), len(doomed)
-    if 0 < count < total:
-        session.edit(keep_splats(session.scene, ~doomed))
-        text = f"{count:,} of {total:,} splats deleted"
-    else:
-        text = "No splat is like that" if count == 0 else "That would delete everything"
-    session.client.add_notification("Edit", text, auto_close_seconds=4)
+def _delete(session: Session, doomed: Callable[[Gaussians], torch.Tensor]) -> None:
+    """Remove the splats of the mask that ``doomed`` gives, unless it is none or all of them."""
+
+    def without(scene: Scene) -> Scene:
+        mask = doomed(scene.gaussians)
+        count, total = int(mask.sum()), len(mask)
+        if 0 < count < total:
+            text = f"{count:,} of {total:,} splats deleted"
+        else:
+            text = "No splat is like that" if count == 0 else "That would delete everything"
+        session.client.add_notification("Edit", text, auto_close_seconds=4)
+        return keep_splats(scene, ~mask) if 0 < count < total else scene
+
+    session.edit(without)
 
 
 def _floaters(session: Session) -> None:
     gui = session.client.gui
     opacity = gui.add_slider("Opacity below", min=0.0, max=1.0, step=0.01, initial_value=0.05)
     gui.add_button("Delete faint").on_click(
-        lambda _: _delete(session, faint(session.scene.gaussians, opacity.value))
+        lambda _: _delete(session, lambda splats: faint(splats, opacity.value))
     )
     size = gui.add_slider(
         "Size above", min=0.1, max=20.0, step=0.1, initial_value=5.0, hint="Per cent of the view"
     )
     gui.add_button("Delete large").on_click(
         lambda _: _delete(
-            session,
-            oversized(session.scene.gaussians, size.value / 100 * session.stage.pivot_distance),
+            session, lambda splats: oversized(splats, size.value / 100 * session.stage.pivot_distance)
         )
     )
     neighbours = gui.add_slider("Neighbours under", min=1, max=50, step=1, initial_value=8)
     gui.add_button("Delete isolated").on_click(
         lambda _: _delete(
             session,
-            isolated(
-                session.scene.gaussians.means,
-                typical_spacing(session.scene.gaussians),
-                int(neighbours.value),
-            ),
+            lambda splats: isolated(splats.means, typical_spacing(splats), int(neighbours.value)),
         )
     )
 
@@ -121,12 +122,8 @@ def _crop(session: Session) -> None:
         pose = torch.eye(4)
         pose[:3, :3] = rotation_from_wxyz(torch.tensor(np.asarray(control.wxyz), dtype=torch.float32))
         pose[:3, 3] = torch.tensor(np.asarray(control.position) / session.stage.scale, dtype=torch.float32)
-        inside = inside_box(
-            session.scene.gaussians.means,
-            pose,
-            torch.tensor(size.value, dtype=torch.float32) / session.stage.scale,
-        )
-        _delete(session, ~inside if keep_inside else inside)
+        sides = torch.tensor(size.value, dtype=torch.float32) / session.stage.scale
+        _delete(session, lambda splats: inside_box(splats.means, pose, sides) ^ keep_inside)
 
     show.on_update(lambda _: update())
     size.on_update(lambda _: resize())
@@ -137,23 +134,23 @@ def _crop(session: Session) -> None:
 def _axes(session: Session) -> None:
     gui = session.client.gui
 
-    def set_up(choose: Callable[[], torch.Tensor]) -> None:
-        session.edit(with_up(session.scene, choose()))
+    def set_up(choose: Callable[[Scene], torch.Tensor]) -> None:
+        session.edit(lambda scene: with_up(scene, choose(scene)))
 
-    def my_up() -> torch.Tensor:
+    def my_up(_: Scene) -> torch.Tensor:
         return -session.painter.camera().world_from_cam[0, :3, 1]
 
-    def floor() -> torch.Tensor:
+    def floor(scene: Scene) -> torch.Tensor:
         return floor_direction(
-            session.scene.gaussians.means,
-            session.scene.up,
+            scene.gaussians.means,
+            scene.up,
             tolerance=0.01 * session.stage.pivot_distance,
             generator=torch.Generator().manual_seed(0),
         )
 
     gui.add_button("Up is up in my view").on_click(lambda _: set_up(my_up))
     gui.add_button("Up is across the floor").on_click(lambda _: set_up(floor))
-    gui.add_button("Turn it upside down").on_click(lambda _: set_up(lambda: -session.scene.up))
+    gui.add_button("Turn it upside down").on_click(lambda _: set_up(lambda scene: -scene.up))
 
     def origin_here() -> None:
         point = looked_at(session.gaussians, session.painter.camera(), near=session.stage.near)
@@ -162,6 +159,6 @@ def _axes(session: Session) -> None:
                 "Origin", "Nothing is in the middle of the view", auto_close_seconds=4
             )
         else:
-            session.edit(with_origin(session.scene, point))
+            session.edit(lambda scene: with_origin(scene, point))
 
     gui.add_button("Origin in the middle of my view").on_click(lambda _: origin_here())
