@@ -23,6 +23,7 @@ from .outdoor_head import OutdoorHead, load_outdoor_head
 from .piecewise_planar import even_out
 from .silhouettes import align_depth
 from .sky import far_enough, with_clouds, without_islands
+from .skyline import SKY, follow_skyline
 from .upsample import resize_map, upsample_depth
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
@@ -85,9 +86,10 @@ class CosmoramaEstimator:
         depth, far = without_islands((log_depth.exp() * unit).clamp(1e-3, FAR_DEPTH_M), far)
         far = with_clouds(far, depth, unit)
         smooth = resize_map(output.log_depth, (height, width)).exp() * unit
-        depth = align_depth(depth, photo, far=far, smooth=smooth)
+        depth = follow_skyline(align_depth(depth, photo, far=far, smooth=smooth), photo)
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
+        far = depth > SKY * FAR_DEPTH_M
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))
 
     @torch.inference_mode()

@@ -25,6 +25,9 @@ TOLD_APART = 0.1
 """Distance of two colours, of 0..1 each, from which on a mixture of them is one."""
 OFF_LINE = 0.1
 """Of colours that are no mixture: halos of sharpening, which are brighter than both sides."""
+NOTHING, GUESS = 0.1, 0.03
+"""Where so little of what is in front is seen, what is behind may be moved from its guess by so much. The rest goes
+with what is in front: halos of sharpening, left behind, would draw its outline there."""
 LEAST = 0.03
 """Of what is in front: something must be seen of it."""
 
@@ -67,13 +70,18 @@ def unmix(
     alpha = (((image - back) * apart).sum(-1) / length.clamp_min(1e-6)).clamp(LEAST, 1)
     rest = (image - back - alpha[..., None] * apart).square().sum(-1)
     mixed = rim & (length > TOLD_APART**2) & (rest < OFF_LINE**2)
-    alpha = torch.where(mixed, alpha, 1.0)[..., None]
-    mostly_front = alpha > 0.5
-    front = torch.where(mostly_front, (image - (1 - alpha) * back) / alpha, front)
-    seen = (image - alpha * front) / (1 - alpha).clamp_min(0.5)
-    back = torch.where(mostly_front, back, seen).clamp(0, 1)
-    front = torch.where(alpha < 1, front, image).clamp(0, 1)
+    only_back = (mixed & (alpha < NOTHING))[..., None]
+    back = torch.where(only_back, back + (image - back).clamp(-GUESS, GUESS), back)
+    alpha = torch.where(mixed, torch.maximum(alpha, _least_share(image, back)), 1.0)[..., None]
+    front = torch.where(alpha < 1, (image - (1 - alpha) * back) / alpha, image).clamp(0, 1)
     return Unmixed(alpha[..., 0], front, back)
+
+
+def _least_share(image: Float[Tensor, "h w 3"], back: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:
+    """How much of something in front, of whatever colour, it takes to make a picture of what is behind."""
+    apart = image - back
+    room = torch.where(apart > 0, 1 - back, back)
+    return (apart.abs() / room.clamp_min(1e-6)).amax(-1).clamp(LEAST, 1)
 
 
 def _mean_of(image: Float[Tensor, "h w 3"], where: Bool[Tensor, "h w"]) -> Float[Tensor, "h w 3"]:

@@ -43,6 +43,16 @@ def test_what_shows_nothing_of_the_front_is_left_to_what_is_behind():
     )  # the photo's own colour
 
 
+def test_faint_halos_go_with_what_is_in_front():
+    image, depth, rim, _ = silhouette([0.5, 0.0])
+    image[:, EDGE + 1] = BACK + 0.05
+    layers = unmix(image, depth, rim, BACK.expand(H, W, 3))
+    assert float((layers.back - BACK).abs().max()) < 0.031  # no bright line stays behind
+    share = layers.alpha[..., None]
+    assert torch.allclose(share * layers.front + (1 - share) * layers.back, image, atol=1e-3)
+    assert float(layers.alpha[:, EDGE + 1].max()) < 0.5
+
+
 def test_a_halo_is_no_mixture_and_stays_in_front():
     image, depth, rim, _ = silhouette([0.5, 0.0])
     image[:, EDGE + 1] = 1.0  # brighter than both sides
