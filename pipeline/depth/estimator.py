@@ -24,6 +24,7 @@ from .piecewise_planar import even_out
 from .silhouettes import align_depth
 from .sky import far_enough, with_clouds, without_islands
 from .skyline import SKY, follow_skyline
+from .standing import straighten
 from .upsample import resize_map, upsample_depth
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
@@ -87,6 +88,7 @@ class CosmoramaEstimator:
         far = with_clouds(far, depth, unit)
         smooth = resize_map(output.log_depth, (height, width)).exp() * unit
         depth = follow_skyline(align_depth(depth, photo, far=far, smooth=smooth), photo)
+        depth = straighten(depth, focal_px)
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
         far = depth > SKY * FAR_DEPTH_M
