@@ -55,18 +55,27 @@ class InpaintGenerator:
         return torch.stack(views)
 
 
-def fill_softly(color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"]) -> Float[Tensor, "h w 3"]:
-    """Everything outside ``source`` filled and blurred, the more the further in; at half the size, which is enough."""
+def fill_softly(
+    color: Float[Tensor, "h w 3"], source: Bool[Tensor, "h w"], *, sideways: int = 1
+) -> Float[Tensor, "h w 3"]:
+    """Everything outside ``source`` filled and blurred, the more the further in; at half the size, which is enough.
+
+    Args:
+        color: of the picture.
+        source: where it is known.
+        sideways: how many times farther to the side than up or down colours go on.
+    """
     if source.all() or not source.any():
         return color
     height, width = source.shape
     weight = source[..., None].to(color)
     maps = torch.cat([color * weight, weight], dim=-1).permute(2, 0, 1)[None]
-    maps = F.avg_pool2d(maps, 2, ceil_mode=True, count_include_pad=False)[0].permute(1, 2, 0)
-    small, known = maps[..., :3] / maps[..., 3:].clamp_min(0.25), maps[..., 3] > 0
+    maps = F.avg_pool2d(maps, (2, 2 * sideways), ceil_mode=True, count_include_pad=False)[0].permute(1, 2, 0)
+    small, known = maps[..., :3] / maps[..., 3:].clamp_min(0.25 / sideways), maps[..., 3] > 0
     away = torch.from_numpy(distance_transform_edt(~known.numpy())).float()  # pyright: ignore[reportArgumentType]
     small = blur_by(fill_holes(small, known, RADIUS_PX), SOFTER * away)
-    large = F.interpolate(small.permute(2, 0, 1)[None], scale_factor=2, mode="bilinear", align_corners=False)
+    scales = (2.0, 2.0 * sideways)
+    large = F.interpolate(small.permute(2, 0, 1)[None], scale_factor=scales, mode="bilinear", align_corners=False)
     return large[0, :, :height, :width].permute(1, 2, 0)
 
 

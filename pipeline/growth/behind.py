@@ -10,29 +10,41 @@ from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ...reconstruct.depth_completion import complete_depth
 from ...reconstruct.depth_edges import depth_edges
 from ...reconstruct.gaussians import Gaussians, cat_gaussians, sh_from_rgb
-from ...reconstruct.hidden import BEHIND
+from ...reconstruct.hidden import BEHIND, REACH
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.windows import window_max, window_min
 from ..depth import FAR_DEPTH_M, DepthEstimator
-from ..generators import Memory, ViewRequest
-from ..generators.inpaint import InpaintGenerator
+from ..generators.inpaint import fill_softly
 from ..trajectories import Reach
 from .frame import NEARER, depth_around
-from .patches import with_patches
+from .patches import lay_patches
 from .rims import RIM_PX, unmix
 
 ASIDE = 0.6
 """How far to the side people go, in steps of the paths: twice as far as the widest of them."""
+RISE = 0.4
+"""How far up people go, in parts of how far to the side."""
+DISTANT = 3.0
+"""What is farther away than so many times what the paths turn around hides nothing: plains reach to the sky."""
 STEP = 1.06
 """What lies behind is so many times as far away."""
+BEYOND = 1.1
+"""What goes on behind something is so many times as far away, where it is beside it; less is the thing's own relief."""
+MIXED_PX = 2
+"""Pixels beside what hides something that show some of both."""
+SAME = 1.5
+"""What is farther away than so many times the rim of something is no part of it."""
 SKY = 0.5
 """What is surrounded by depth from here on, in parts of the sky's, is sky, even if it does not look like it."""
+SIDEWAYS = 4
+"""How many times farther to the side than up or down colours go on: horizons, shores and floors are level."""
 WIDEST, FINER = 0.21, 1.33
 """Width of the widest strip in lengths of the long side, and the ratio of one that is tried to the next."""
 
@@ -55,7 +67,8 @@ def grow_behind(
         only_sky: leave what lies behind things to somebody else where that is not the sky.
     """
     aside = ASIDE * reach.step
-    things, sky = (hiding(picture, aside, sky=far) for far in (False, True))
+    distant = DISTANT * reach.focus
+    things, sky = (hiding(picture, aside, sky=far, distant=distant) for far in (False, True))
     sky &= ~things
     if only_sky:
         things = torch.zeros_like(sky)
@@ -67,7 +80,8 @@ def grow_behind(
         if holes.any():
             image, depth = _filled(picture, holes, image, depth, None if far else estimator)
     rims = [
-        hiding(picture, aside, sky=far, widest=RIM_PX) for far in ((True,) if only_sky else (False, True))
+        hiding(picture, aside, sky=far, distant=distant, widest=RIM_PX)
+        for far in ((True,) if only_sky else (False, True))
     ]
     layers = unmix(picture.image, picture.depth, torch.stack(rims).any(0) & before, image)
     piece = DepthPicture(layers.back, depth, picture.camera, before)
@@ -93,23 +107,34 @@ def _filled(
         depth: of the same.
         estimator: of depth; None if there is sky behind.
     """
-    shown = (~holes)[None].float()
-    memory = Memory(picture.image[None] * shown[..., None], picture.depth[None] * shown, shown)
-    request = ViewRequest(
-        picture.camera, memory, picture.image[None], picture.camera, 0, photo_depths=picture.depth[None]
-    )
-    filled = with_patches(request, InpaintGenerator()(request)[0])
+    source = _beyond(picture.depth, holes)
+    soft = fill_softly(picture.image, source, sideways=SIDEWAYS)
+    filled = lay_patches(torch.where(holes[..., None], soft, picture.image), source, holes)
     behind = torch.full_like(depth, FAR_DEPTH_M)
     if estimator:
-        around = complete_depth(memory.depth[0], ~holes, request.support[0])
-        guess = depth_around(filled, memory.depth[0], picture.camera, estimator)
+        around = complete_depth(picture.depth, ~holes, source)
+        guess = depth_around(filled, torch.where(holes, 0.0, picture.depth), picture.camera, estimator)
         behind = torch.where(around > SKY * FAR_DEPTH_M, behind, guess)
     behind = torch.maximum(behind, BEHIND * picture.depth)
     return torch.where(holes[..., None], filled, image), torch.where(holes, behind, depth)
 
 
+def _beyond(depth: Float[Tensor, "h w"], holes: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+    """What may go on behind what is taken away: what is farther away than that, or not beside it."""
+    away, nearest = distance_transform_edt(~holes.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
+    away, (rows, columns) = torch.from_numpy(away), torch.from_numpy(nearest)
+    beyond = (depth > BEYOND * depth[rows, columns]) | (away > REACH * max(depth.shape))
+    beside = ~holes & (away > MIXED_PX)
+    return next((some for some in (beyond & beside, beside) if some.any()), ~holes)
+
+
 def hiding(
-    picture: DepthPicture, aside: float, *, sky: bool, widest: float | None = None
+    picture: DepthPicture,
+    aside: float,
+    *,
+    sky: bool,
+    distant: float = torch.inf,
+    widest: float | None = None,
 ) -> Bool[Tensor, "h w"]:
     """Pixels of things that one sees past from so far to the side: what lies behind them there comes into view.
 
@@ -117,6 +142,7 @@ def hiding(
         picture: with its depth.
         aside: in scene units.
         sky: whether what lies behind is sky, or other things.
+        distant: things from here on hide nothing.
         widest: how many pixels from a silhouette at most; default ``WIDEST``.
     """
     inverse = 1 / picture.depth
@@ -124,10 +150,12 @@ def hiding(
     behind &= (picture.depth > NEARER * FAR_DEPTH_M) == sky
     parallax = float(picture.camera.intrinsics[0, 0, 0]) * aside
     near = window_max(inverse, 1)
-    width, between = parallax * (near - inverse), (near * inverse).sqrt()
+    behind &= near > 1 / distant
+    width, between = parallax * (near - inverse), torch.maximum((near * inverse).sqrt(), near / SAME)
     hides = torch.zeros_like(behind)
     for radius in _radii(WIDEST * max(hides.shape) if widest is None else widest):
-        limit = window_min(torch.where(behind & (width >= radius), between, torch.inf), radius)
+        seen_past = torch.where(behind & (width >= radius), between, torch.inf)
+        limit = window_min(seen_past, radius, rows=round(RISE * radius))
         hides |= inverse > limit
     return hides
 

@@ -4,7 +4,8 @@ import torch
 from told_depth import ToldDepth
 
 from cosmorama.pipeline.depth import FAR_DEPTH_M
-from cosmorama.pipeline.growth.behind import ASIDE, grow_behind, hiding
+from cosmorama.pipeline.generators.inpaint import fill_softly
+from cosmorama.pipeline.growth.behind import ASIDE, RISE, SIDEWAYS, grow_behind, hiding
 from cosmorama.pipeline.growth.layers import grow_layers
 from cosmorama.pipeline.growth.pieces import show
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
@@ -125,3 +126,36 @@ def test_on_the_path_nothing_gapes_any_more():
     assert after < 0.1 * before
     assert layers.around.mask.all()
     assert [int(piece.mask.sum()) > 0 for piece in layers.growth.pieces] == [True, True]
+
+
+def test_level_things_go_on_to_the_side():
+    wall, floor = torch.tensor([0.8, 0.8, 0.7]), torch.tensor([0.3, 0.2, 0.1])
+    image = torch.where((torch.arange(H) < 33)[:, None, None], wall, floor).repeat(1, W, 1)
+    known = torch.ones(H, W, dtype=torch.bool)
+    known[24:37, 26:50] = False
+    near_floor = (slice(30, 32), slice(34, 42))  # the floor is nearer than the wall is on either side
+    off = [
+        float((fill_softly(image, known, sideways=n)[near_floor] - wall).abs().mean()) for n in (1, SIDEWAYS)
+    ]
+    assert off[0] > 0.2
+    assert off[1] < 0.5 * off[0]
+
+
+def test_one_sees_less_above_things_than_beside_them():
+    strip = hiding(box_before(3.0), 0.25, sky=False)
+    beside, above = int(strip[34, : W // 2].sum()), int(strip[: H // 2, 48].sum())
+    assert beside > 0
+    assert above <= round(RISE * beside) + 1
+
+
+def test_plains_that_reach_to_the_sky_hide_nothing():
+    depth = torch.full((H, W), FAR_DEPTH_M)
+    rows = torch.arange(H)
+    depth[30:] = (90.0 / (rows[30:] - 27.0))[:, None]
+    depth[20:40, 30:40] = 5.0  # somebody
+    picture = DepthPicture(torch.rand(H, W, 3), depth, HOME, torch.ones(H, W, dtype=torch.bool))
+    assert hiding(picture, 1.0, sky=True)[:, 60:].any()
+    hides = hiding(picture, 1.0, sky=True, distant=12.0)
+    assert hides[25, 30:40].all()
+    assert not hides[:, :30].any()
+    assert not hides[:, 40:].any()
