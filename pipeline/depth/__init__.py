@@ -15,6 +15,8 @@ from torch import Tensor
 
 FAR_DEPTH_M = 100.0
 """What sky gets: finite, and as far as the farthest that the estimator calls solid."""
+SKY_DEPTH_M = 0.9 * FAR_DEPTH_M
+"""What is farther away is sky."""
 
 
 @dataclass(frozen=True)

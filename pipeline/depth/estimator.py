@@ -14,7 +14,7 @@ from ...reconstruct.errors import InputError
 from ..dinov2 import dinov2_features
 from ..training.checkpoints import load_weights
 from ..weights import DINOV2_SMALL
-from . import FAR_DEPTH_M, DepthMap
+from . import FAR_DEPTH_M, SKY_DEPTH_M, DepthMap
 from .augment import resize_photo
 from .closer import look_closer
 from .features import photo_for_head
@@ -23,7 +23,7 @@ from .outdoor_head import OutdoorHead, load_outdoor_head
 from .piecewise_planar import even_out
 from .silhouettes import align_depth
 from .sky import far_enough, with_clouds, without_islands
-from .skyline import SKY, follow_skyline
+from .skyline import follow_skyline
 from .standing import straighten
 from .upsample import resize_map, upsample_depth
 
@@ -91,7 +91,7 @@ class CosmoramaEstimator:
         depth = straighten(depth, focal_px)
         scale = resize_map(output.log_scale, (height, width)).exp()
         confidence = 1 - torch.exp(-WITHIN / scale)  # of a Laplace distribution with this scale
-        far = depth > SKY * FAR_DEPTH_M
+        far = depth > SKY_DEPTH_M
         return DepthMap(depth.to(image.device), confidence.to(image.device), far.to(image.device))
 
     @torch.inference_mode()

@@ -15,10 +15,8 @@ from torch.nn import functional as F
 
 from ...reconstruct.windows import window_max, window_min
 from ..blur import blur
-from . import FAR_DEPTH_M
+from . import FAR_DEPTH_M, SKY_DEPTH_M
 
-SKY = 0.9
-"""What is so far away, in parts of the farthest, is sky."""
 THIN = 0.012
 """Half the width of what is thin, in lengths of the photo's long side."""
 STANDS_OUT = 0.1
@@ -44,7 +42,7 @@ def follow_skyline(depth: Float[Tensor, "h w"], photo: Float[Tensor, "h w 3"]) -
         photo: sRGB in [0, 1], of the same size.
     """
     size = max(depth.shape)
-    far = depth > SKY * FAR_DEPTH_M
+    far = depth > SKY_DEPTH_M
     if far.all() or not far.any():
         return depth
     within = _nearest((~far).numpy(force=True))[0] > INSIDE * size

@@ -15,8 +15,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import find_objects, gaussian_filter1d, label
 from torch import Tensor
 
-from . import FAR_DEPTH_M
-from .skyline import SKY
+from . import SKY_DEPTH_M
 
 TALL = 0.08
 """Height of the lowest thing, in lengths of the photo's long side."""
@@ -53,11 +52,11 @@ def straighten(depth: Float[Tensor, "h w"], focal_px: float) -> Float[Tensor, "h
         focal_px: of the same picture.
     """
     before = depth.numpy(force=True).astype(np.float64)
-    sky, after = before > SKY * FAR_DEPTH_M, before.copy()
+    sky, after = before > SKY_DEPTH_M, before.copy()
     for thing in _things(np.log(before), sky):
         for row, factor in _factors(thing, before, focal_px):
             after[row, thing[row]] = before[row, thing[row]] * factor
-    return torch.from_numpy(np.where(sky, before, after.clip(max=SKY * FAR_DEPTH_M))).to(depth)
+    return torch.from_numpy(np.where(sky, before, after.clip(max=SKY_DEPTH_M))).to(depth)
 
 
 def _things(

@@ -75,7 +75,9 @@ def fill_softly(
     away = torch.from_numpy(distance_transform_edt(~known.numpy())).float()  # pyright: ignore[reportArgumentType]
     small = blur_by(fill_holes(small, known, RADIUS_PX), SOFTER * away)
     scales = (2.0, 2.0 * sideways)
-    large = F.interpolate(small.permute(2, 0, 1)[None], scale_factor=scales, mode="bilinear", align_corners=False)
+    large = F.interpolate(
+        small.permute(2, 0, 1)[None], scale_factor=scales, mode="bilinear", align_corners=False
+    )
     return large[0, :, :height, :width].permute(1, 2, 0)
 
 

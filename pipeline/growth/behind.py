@@ -20,10 +20,10 @@ from ...reconstruct.hidden import BEHIND, REACH
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
 from ...reconstruct.windows import window_max, window_min
-from ..depth import FAR_DEPTH_M, DepthEstimator
+from ..depth import FAR_DEPTH_M, SKY_DEPTH_M, DepthEstimator
 from ..generators.inpaint import fill_softly
 from ..trajectories import Reach
-from .frame import NEARER, depth_around
+from .frame import depth_around
 from .patches import lay_patches
 from .rims import RIM_PX, unmix
 
@@ -37,6 +37,8 @@ STEP = 1.06
 """What lies behind is so many times as far away."""
 BEYOND = 1.1
 """What goes on behind something is so many times as far away, where it is beside it; less is the thing's own relief."""
+SIGMA_PX = 0.65
+"""Standard deviation of the layer's splats in pixels: it is soft anyway, and nothing shines through."""
 MIXED_PX = 2
 """Pixels beside what hides something that show some of both."""
 SAME = 1.5
@@ -88,7 +90,9 @@ def grow_behind(
     opacities = gaussians.opacities * layers.alpha.flatten()
     colors = sh_from_rgb(layers.front.reshape(-1, 1, 3))
     gaussians = replace(gaussians, opacity_logits=torch.logit(opacities), sh=colors)
-    return cat_gaussians([gaussians, lift(piece.image, depth, picture.camera, mask=before)]), piece
+    closed = before | (window_max(before.float(), 1) > 0) & _beyond(picture.depth, before, mixed_px=0)
+    hidden = lift(piece.image, depth, picture.camera, mask=closed, sigma_px=SIGMA_PX)
+    return cat_gaussians([gaussians, hidden]), piece
 
 
 def _filled(
@@ -119,12 +123,14 @@ def _filled(
     return torch.where(holes[..., None], filled, image), torch.where(holes, behind, depth)
 
 
-def _beyond(depth: Float[Tensor, "h w"], holes: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+def _beyond(
+    depth: Float[Tensor, "h w"], holes: Bool[Tensor, "h w"], *, mixed_px: int = MIXED_PX
+) -> Bool[Tensor, "h w"]:
     """What may go on behind what is taken away: what is farther away than that, or not beside it."""
     away, nearest = distance_transform_edt(~holes.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     away, (rows, columns) = torch.from_numpy(away), torch.from_numpy(nearest)
     beyond = (depth > BEYOND * depth[rows, columns]) | (away > REACH * max(depth.shape))
-    beside = ~holes & (away > MIXED_PX)
+    beside = ~holes & (away > mixed_px)
     return next((some for some in (beyond & beside, beside) if some.any()), ~holes)
 
 
@@ -147,7 +153,7 @@ def hiding(
     """
     inverse = 1 / picture.depth
     behind = depth_edges(picture.depth) & (picture.depth > STEP * window_min(picture.depth, 1))
-    behind &= (picture.depth > NEARER * FAR_DEPTH_M) == sky
+    behind &= (picture.depth > SKY_DEPTH_M) == sky
     parallax = float(picture.camera.intrinsics[0, 0, 0]) * aside
     near = window_max(inverse, 1)
     behind &= near > 1 / distant

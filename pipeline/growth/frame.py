@@ -19,7 +19,7 @@ from ...reconstruct.depth_edges import widen_foreground
 from ...reconstruct.gaussians import Gaussians, cat_gaussians
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
-from ..depth import FAR_DEPTH_M, DepthEstimator
+from ..depth import FAR_DEPTH_M, SKY_DEPTH_M, DepthEstimator
 from ..generators import Memory, ViewRequest
 from ..generators.inpaint import InpaintGenerator
 from .grow import Growth
@@ -29,8 +29,6 @@ MARGIN = 0.195
 """Of the photo's width and height that is added on each side, at the photo's resolution."""
 MOST = 3.0
 """Times that the photo's depth and that of the wider picture may differ."""
-NEARER = 0.9
-"""Depth from here on, in parts of the sky's, says nothing of that of other things."""
 
 
 def grow_frame(
@@ -92,13 +90,12 @@ def depth_around(
         camera: of the picture.
         estimator: of depth.
     """
-    estimate = estimator(picture, float(camera.intrinsics[0, 0, 0]))
-    guess = widen_foreground(estimate.depth_m)
-    known = depth > 0
-    solid = known & ~estimate.far & (depth < NEARER * FAR_DEPTH_M)
+    guess = widen_foreground(estimator(picture, float(camera.intrinsics[0, 0, 0])).depth_m)
+    known, far = depth > 0, guess > SKY_DEPTH_M
+    solid = known & ~far & (depth < SKY_DEPTH_M)
     factor = torch.where(solid, depth / guess, 1.0).clamp(1 / MOST, MOST)
     factor = complete_depth(factor, solid, solid) if solid.any() else factor
-    around = torch.where(estimate.far, guess, guess * factor).clamp_max(FAR_DEPTH_M)
+    around = torch.where(far, guess, guess * factor).clamp_max(FAR_DEPTH_M)
     return torch.where(known, depth, around)
 
 

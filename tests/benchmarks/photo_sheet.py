@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from cosmorama.pipeline.depth import FAR_DEPTH_M
+from cosmorama.pipeline.depth import SKY_DEPTH_M
 from cosmorama.pipeline.make import MakeOptions, make_scene
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
 from cosmorama.reconstruct.cameras import Cameras, cat_cameras
@@ -73,7 +73,7 @@ def row_of(scene: Scene) -> Image.Image:
 def cameras_of(gaussians: Gaussians, home: Cameras) -> Cameras:
     """Where the pictures are taken."""
     depth = rasterize(gaussians, home).median_depth[0]
-    reach = reach_of(depth, far=depth > 0.9 * FAR_DEPTH_M)
+    reach = reach_of(depth, far=depth > SKY_DEPTH_M)
     ends = [plan_trajectory("orbit", home, reach, 4, extent=extent)[QUARTERS] for extent in (1.0, 2.0)]
     return cat_cameras([home, *ends, home.zoomed(LENS)])
 

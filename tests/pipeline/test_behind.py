@@ -69,7 +69,8 @@ def test_what_lies_behind_is_like_what_surrounds_it_and_goes_on_there():
     assert (piece.image[piece.mask] - BLUE).abs().max() < 0.1
     assert torch.allclose(piece.depth[piece.mask], torch.tensor(3.0), rtol=0.02)
     assert torch.equal(piece.depth[~piece.mask], picture.depth[~piece.mask])
-    assert len(gaussians) == H * W + int(piece.mask.sum())
+    beside = int(piece.mask.sum()) + 2 * (36 + 28) + 4  # a pixel all around, so that no crack is left
+    assert int(piece.mask.sum()) < len(gaussians) - H * W <= beside
 
 
 def test_what_is_estimated_nearer_than_what_hides_it_lies_behind_all_the_same():

@@ -80,6 +80,16 @@ def test_sky_stays_sky_and_nothing_is_scaled_by_it():
     assert torch.allclose(piece.depth[DOWN + H // 2 + 4 :], torch.tensor(3.0), rtol=0.02)
 
 
+def test_the_rims_of_things_before_the_sky_are_where_the_things_are():
+    photo, size = wall(), (H + 2 * DOWN, W + 2 * ACROSS)
+    told = torch.full(size, 2.0)  # two thirds of what is known
+    told[: DOWN // 2] = FAR_DEPTH_M
+    piece = grown(photo, ToldDepth(told, told == FAR_DEPTH_M)).pieces[0]
+    solid = piece.depth < FAR_DEPTH_M
+    assert bool(solid[DOWN // 2 - 1].all())  # the last pixels before the sky, which are mixed
+    assert torch.allclose(piece.depth[solid], torch.tensor(3.0), rtol=0.02)
+
+
 def test_of_sky_alone_there_is_a_frame_too():
     photo = wall(FAR_DEPTH_M)
     size = (H + 2 * DOWN, W + 2 * ACROSS)
