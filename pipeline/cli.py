@@ -29,6 +29,7 @@ COMMANDS = {
         "train_outdoors:TrainOutdoors",
         "the depth head's parts for photos of the open, and the probe",
     ),
+    "train sky": ("train_sky:TrainSky", "what looks like sky, from what the depth head says of photos"),
     "train codec": ("train_codec:TrainCodec", "the latent codec of the view generator"),
     "train filling": (
         "train_filling:TrainFilling",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...reconstruct.errors import InputError
 from ..dinov2 import dinov2_features
@@ -26,9 +27,10 @@ from .sky import far_enough, with_clouds, without_islands
 from .skyline import follow_skyline
 from .standing import straighten
 from .upsample import resize_map, upsample_depth
+from .whole_sky import SkyProbe, load_sky_probe, rest_of_sky
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "depth" / "head.safetensors"
-OUTDOORS = WEIGHTS.with_name("outdoors.safetensors")
+OUTDOORS, SKY = (WEIGHTS.with_name(f"{name}.safetensors") for name in ("outdoors", "sky"))
 LICENCES = (
     "Apache-2.0 (this head, trained on CC0 and CC-BY 3.0 models: see assets/depth)",
     DINOV2_SMALL.licence,
@@ -38,6 +40,8 @@ TOKENS = 320
 VIEWS = ((1.0, False), (0.6, True))
 """(share of ``TOKENS``, mirrored) of the answers to the whole photo that are averaged: errors that follow the grid of
 tokens cancel, and fewer tokens see the layout better."""
+IN_THE_OPEN = 0.5
+"""Share of the parts for the open from which on more is looked for of a sky."""
 WITHIN = math.log(1.25)
 """Confidence is the chance that depth is within this factor of the truth."""
 
@@ -58,12 +62,14 @@ class CosmoramaEstimator:
         head: DepthHead,
         *,
         outdoors: OutdoorHead | None = None,
+        sky: SkyProbe | None = None,
         tokens: int = TOKENS,
         views: tuple[tuple[float, bool], ...] = VIEWS,
         name: str = "cosmorama",
     ) -> None:
         self.head = head.eval()
         self.outdoors = outdoors
+        self.sky = sky
         self.tokens = tokens
         self.views = views
         self.name = name
@@ -99,6 +105,15 @@ class CosmoramaEstimator:
         """The mean of the features by which rooms are told from the open."""
         return self.head.pooled(self._look(image).features)[0]
 
+    @torch.inference_mode()
+    def sky_said(self, image: Float[Tensor, "h w 3"]) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n"]]:
+        """DINOv2's last tokens of a photo, and how sure the heads are that each is sky, see ``fit_sky_probe``."""
+        look = self._look(image)
+        tokens = look.features[-1][0]
+        answer = self._answer(look, self.outdoors.share(look.features) if self.outdoors else 0.0)
+        far = F.adaptive_avg_pool2d(answer.far_logit[None], (tokens.shape[0], tokens.shape[1]))[0]
+        return tokens.flatten(0, 1), far.flatten()
+
     def _predict(self, image: Tensor) -> tuple[HeadOutput, Float[Tensor, "h w 3"]]:
         """The answer to the photo and to its parts, see ``closer``, evened out, and the photo at its size."""
         looks = [self._look(image, share, mirrored=mirrored) for share, mirrored in self.views]
@@ -109,6 +124,7 @@ class CosmoramaEstimator:
             torch.stack([resize_map(v, size) for v in values]).mean(0)
             for values in zip(*answers, strict=True)
         )
+        far_logit = self._whole_sky(looks[0].features[-1][0], far_logit, log_depth, outdoors)
 
         def answer(part: Tensor) -> Tensor:
             return self._answer(self._look(part), outdoors).log_depth
@@ -119,6 +135,17 @@ class CosmoramaEstimator:
         far_logit = resize_map(far_logit, size)
         log_depth = even_out(log_depth, far_logit > 0, small)
         return HeadOutput(log_depth, resize_map(log_scale, size), far_logit), small
+
+    def _whole_sky(
+        self, tokens: Float[Tensor, "hp wp c"], far_logit: Tensor, log_depth: Tensor, outdoors: float
+    ) -> Tensor:
+        """What is sky with the rest of it, for photos of the open."""
+        if self.sky is None or outdoors < IN_THE_OPEN:
+            return far_logit
+        size = (tokens.shape[0], tokens.shape[1])
+        far, depth = (F.adaptive_avg_pool2d(values[None], size)[0] for values in (far_logit, log_depth))
+        rest = rest_of_sky(tokens, far, depth, self.sky)
+        return torch.maximum(far_logit, resize_map(rest, far_logit.shape) - 0.5)
 
     def _look(self, image: Tensor, share: float = 1.0, *, mirrored: bool = False) -> _Look:
         """Features of one picture at ``share`` of the tokens."""
@@ -164,7 +191,8 @@ def load_cosmorama_estimator(
     head = load_head(weights or WEIGHTS).to(device)
     outdoors = outdoors or (OUTDOORS if weights is None else None)
     parts = load_outdoor_head(outdoors, head) if outdoors else None
-    return CosmoramaEstimator(head, outdoors=parts, tokens=tokens)
+    sky = load_sky_probe(SKY, device) if weights is None else None
+    return CosmoramaEstimator(head, outdoors=parts, sky=sky, tokens=tokens)
 
 
 def load_head(weights: Path = WEIGHTS) -> DepthHead:

@@ -20,7 +20,7 @@ from . import FAR_DEPTH_M, SKY_DEPTH_M
 THIN = 0.012
 """Half the width of what is thin, in lengths of the photo's long side."""
 STANDS_OUT = 0.1
-"""Difference of colour, of 0..1, from which on something thin in the sky is no sky."""
+"""Difference of colour, of 0..1, from which on something thin in the sky is no sky; more before clouds."""
 SOLID = 0.0005
 """Of the picture: what something thin is part of is at least so large."""
 HALO = 0.04
@@ -52,7 +52,8 @@ def follow_skyline(depth: Float[Tensor, "h w"], photo: Float[Tensor, "h w 3"]) -
     sky = _spread(photo, inside, NEARBY * size)
     apart = (photo - sky).abs().amax(-1)
     rough = _spread(apart[..., None], inside, 2 * NEARBY * size)[..., 0]
-    thin = far & (apart > STANDS_OUT) & (_top_hat(photo, max(2, round(THIN * size))) > STANDS_OUT)
+    hat = _top_hat(photo, max(2, round(THIN * size)))
+    thin = far & (torch.minimum(apart, hat) > STANDS_OUT + rough)
     depth, far = _part_of_things(depth, far, thin)
     alike = (apart < ALIKE + rough) & (_range(photo) < FLAT + 2 * rough)
     halo = _halos(far, alike & ~thin, HALO * size)

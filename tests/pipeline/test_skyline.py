@@ -76,3 +76,13 @@ def test_no_sky_and_nothing_else():
     photo = torch.rand(60, 80, 3, generator=torch.Generator().manual_seed(1))
     for depth in (3.0, FAR_DEPTH_M):
         assert torch.equal(follow_skyline(torch.full((60, 80), depth), photo), torch.full((60, 80), depth))
+
+
+def test_shreds_of_a_cloudy_sky_do_not_hang_on_a_house(house):
+    photo, depth = house
+    shreds = torch.rand(H // 6, W // 6, generator=torch.Generator().manual_seed(2)) > 0.5
+    clouds = shreds.repeat_interleave(6, 0).repeat_interleave(6, 1)[:, :W]
+    before = depth[:, : clouds.shape[1]] == FAR_DEPTH_M
+    photo[:, : clouds.shape[1]][clouds & before] += 0.25
+    found = follow_skyline(depth, photo)
+    assert float((found != depth).float().mean()) < 0.002
