@@ -40,8 +40,9 @@ TOKENS = 320
 VIEWS = ((1.0, False), (0.6, True))
 """(share of ``TOKENS``, mirrored) of the answers to the whole photo that are averaged: errors that follow the grid of
 tokens cancel, and fewer tokens see the layout better."""
-IN_THE_OPEN = 0.5
-"""Share of the parts for the open from which on more is looked for of a sky."""
+IN_THE_OPEN, FROM_ITS_RIM = 0.5, 0.5
+"""Share of the parts for the open from which on more is looked for of a sky, and what is taken from how sure that is:
+half a token at its rim may be something else, and a skyline too high is moved down to it afterwards."""
 WITHIN = math.log(1.25)
 """Confidence is the chance that depth is within this factor of the truth."""
 
@@ -145,7 +146,7 @@ class CosmoramaEstimator:
         size = (tokens.shape[0], tokens.shape[1])
         far, depth = (F.adaptive_avg_pool2d(values[None], size)[0] for values in (far_logit, log_depth))
         rest = rest_of_sky(tokens, far, depth, self.sky)
-        return torch.maximum(far_logit, resize_map(rest, far_logit.shape) - 0.5)
+        return torch.maximum(far_logit, resize_map(rest, far_logit.shape) - FROM_ITS_RIM)
 
     def _look(self, image: Tensor, share: float = 1.0, *, mirrored: bool = False) -> _Look:
         """Features of one picture at ``share`` of the tokens."""

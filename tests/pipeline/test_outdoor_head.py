@@ -18,6 +18,7 @@ from cosmorama.pipeline.depth.estimator import OUTDOORS, WEIGHTS, CosmoramaEstim
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig
 from cosmorama.pipeline.depth.outdoor_head import OutdoorHead, fit_probe, load_outdoor_head, save_outdoor_head
 from cosmorama.pipeline.depth.training import freeze_all_but
+from cosmorama.pipeline.depth.whole_sky import SkyProbe
 from cosmorama.pipeline.training.checkpoints import load_weights, save_weights
 from cosmorama.pipeline.world.render import Rendered
 from cosmorama.pipeline.world.shards import ShardWriter, frame_files
@@ -43,6 +44,23 @@ def photo(monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
 def sure_of(outdoors: DepthHead, chance: float) -> OutdoorHead:
     count = len(outdoors.config.layers) * 384
     return OutdoorHead(outdoors, torch.zeros(count), torch.tensor(chance).logit())
+
+
+def test_the_rest_of_a_sky_is_looked_for_in_the_open_alone(
+    photo: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimator, "rest_of_sky", lambda tokens, far, depth, probe: torch.ones_like(far))
+    monkeypatch.setattr(estimator, "far_enough", lambda looks_far, log_depth: looks_far)
+    rooms, outdoors, probe = random_head(0), random_head(1), SkyProbe(torch.zeros(384), torch.tensor(0.0))
+    for chance, found in ((0.1, False), (0.99, True)):
+        parts = sure_of(outdoors, chance)
+        without, with_probe = (
+            CosmoramaEstimator(rooms, outdoors=parts, sky=sky, tokens=30)(photo, 100.0).far
+            for sky in (None, probe)
+        )
+        assert not without.all()
+        assert torch.equal(with_probe, without) != found
+        assert bool(with_probe.all()) == found
 
 
 def test_each_photo_is_read_by_the_head_that_its_kind_calls_for(photo: torch.Tensor) -> None:
