@@ -63,6 +63,18 @@ def test_the_rest_of_a_sky_is_looked_for_in_the_open_alone(
         assert bool(with_probe.all()) == found
 
 
+@pytest.mark.parametrize(("focal_px", "is_sky"), [(10.0, False), (50.0, True)])
+def test_the_skyline_is_moved_and_things_are_set_upright_last(
+    photo: torch.Tensor, monkeypatch: pytest.MonkeyPatch, focal_px: float, is_sky: bool
+) -> None:
+    monkeypatch.setattr(estimator, "align_depth", lambda depth, photo, **_: torch.full_like(depth, 2.0))
+    monkeypatch.setattr(estimator, "follow_skyline", lambda depth, photo: depth + 1)
+    monkeypatch.setattr(estimator, "straighten", lambda depth, focal_px: depth * focal_px)
+    said = CosmoramaEstimator(random_head(0), tokens=30)(photo, focal_px)
+    assert (said.depth_m == 3 * focal_px).all()
+    assert (said.far == is_sky).all()
+
+
 def test_each_photo_is_read_by_the_head_that_its_kind_calls_for(photo: torch.Tensor) -> None:
     rooms, outdoors = random_head(0), random_head(1)
 
