@@ -23,7 +23,7 @@ from .watch import Watcher
 
 REFINE = FitConfig(
     learning_rates=LearningRates(
-        means=0.0, quats=0.0, log_scales=2e-2, opacity_logits=2e-2, sh0=4e-2, sh_rest=0.0
+        means=0.0, quats=0.0, log_scales=0.12, opacity_logits=0.04, sh0=0.08, sh_rest=0.0, last=0.05
     ),
     sh_degree=0,
     skip_faint=0.05,
@@ -33,7 +33,7 @@ REFINE = FitConfig(
 
 PERCEPTUAL_EVERY = 4
 """Steps from one perceptual term to the next: each takes as long as a few steps."""
-CLOSE_UPS = 0.12
+CLOSE_UPS = 0.2
 """Share of the steps that show the photo closer up. More of them cost sharpness where the photo was taken."""
 
 

@@ -14,41 +14,34 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ...reconstruct.depth_completion import complete_depth
-from ...reconstruct.depth_edges import depth_edges
 from ...reconstruct.gaussians import Gaussians, cat_gaussians, sh_from_rgb
 from ...reconstruct.hidden import BEHIND, REACH
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
-from ...reconstruct.windows import window_max, window_min
-from ..depth import FAR_DEPTH_M, SKY_DEPTH_M, DepthEstimator
+from ...reconstruct.windows import window_max
+from ..depth import FAR_DEPTH_M, DepthEstimator
 from ..generators.inpaint import fill_softly
 from ..trajectories import Reach
 from .frame import depth_around
+from .hiding import STEP, hiding
 from .patches import lay_patches
 from .rims import RIM_PX, unmix
 
 ASIDE = 0.6
 """How far to the side people go, in steps of the paths: twice as far as the widest of them."""
-RISE = 0.4
-"""How far up people go, in parts of how far to the side."""
 DISTANT = 3.0
 """What is farther away than so many times what the paths turn around hides nothing: plains reach to the sky."""
-STEP = 1.06
-"""What lies behind is so many times as far away."""
 BEYOND = 1.1
-"""What goes on behind something is so many times as far away, where it is beside it; less is the thing's own relief."""
+"""What goes on behind something is so many times as far away, where it is beside it but no rim is between them; less is
+the thing's own relief."""
 SIGMA_PX = 0.65
 """Standard deviation of the layer's splats in pixels: it is soft anyway, and nothing shines through."""
 MIXED_PX = 2
 """Pixels beside what hides something that show some of both."""
-SAME = 1.5
-"""What is farther away than so many times the rim of something is no part of it."""
 SKY = 0.5
 """What is surrounded by depth from here on, in parts of the sky's, is sky, even if it does not look like it."""
 SIDEWAYS = 4
 """How many times farther to the side than up or down colours go on: horizons, shores and floors are level."""
-WIDEST, FINER = 0.21, 1.33
-"""Width of the widest strip in lengths of the long side, and the ratio of one that is tried to the next."""
 
 
 def grow_behind(
@@ -129,46 +122,8 @@ def _beyond(
     """What may go on behind what is taken away: what is farther away than that, or not beside it."""
     away, nearest = distance_transform_edt(~holes.numpy(), return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     away, (rows, columns) = torch.from_numpy(away), torch.from_numpy(nearest)
-    beyond = (depth > BEYOND * depth[rows, columns]) | (away > REACH * max(depth.shape))
+    at_rim = window_max(torch.where(holes, 0.0, depth), 1) > STEP * depth
+    times = torch.where(at_rim, STEP, BEYOND)[rows, columns]
+    beyond = (depth > times * depth[rows, columns]) | (away > REACH * max(depth.shape))
     beside = ~holes & (away > mixed_px)
     return next((some for some in (beyond & beside, beside) if some.any()), ~holes)
-
-
-def hiding(
-    picture: DepthPicture,
-    aside: float,
-    *,
-    sky: bool,
-    distant: float = torch.inf,
-    widest: float | None = None,
-) -> Bool[Tensor, "h w"]:
-    """Pixels of things that one sees past from so far to the side: what lies behind them there comes into view.
-
-    Args:
-        picture: with its depth.
-        aside: in scene units.
-        sky: whether what lies behind is sky, or other things.
-        distant: things from here on hide nothing.
-        widest: how many pixels from a silhouette at most; default ``WIDEST``.
-    """
-    inverse = 1 / picture.depth
-    behind = depth_edges(picture.depth) & (picture.depth > STEP * window_min(picture.depth, 1))
-    behind &= (picture.depth > SKY_DEPTH_M) == sky
-    parallax = float(picture.camera.intrinsics[0, 0, 0]) * aside
-    near = window_max(inverse, 1)
-    behind &= near > 1 / distant
-    width, between = parallax * (near - inverse), torch.maximum((near * inverse).sqrt(), near / SAME)
-    hides = torch.zeros_like(behind)
-    for radius in _radii(WIDEST * max(hides.shape) if widest is None else widest):
-        seen_past = torch.where(behind & (width >= radius), between, torch.inf)
-        limit = window_min(seen_past, radius, rows=round(RISE * radius))
-        hides |= inverse > limit
-    return hides
-
-
-def _radii(largest: float) -> list[int]:
-    """Whole numbers from 1 up, each about ``FINER`` times the one before."""
-    radii = [1]
-    while radii[-1] < largest:
-        radii.append(max(radii[-1] + 1, round(FINER * radii[-1])))
-    return radii

@@ -26,6 +26,9 @@ class LearningRates:
     """Of a colour matrix and offset per image. 0: all images were exposed alike."""
     final_factor: float = 0.03
     """Step sizes of means, poses and exposures fall to this much of the first, exponentially."""
+    last: float = 1.0
+    """Step sizes of all that belongs to splats fall to this much of the first, linearly: the views of the last steps
+    would otherwise be right at the others' cost."""
 
 
 @dataclass(frozen=True)

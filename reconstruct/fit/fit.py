@@ -212,8 +212,9 @@ class _Run:
         pull = self.splats.tensors["sh"].grad
         if pull is None:
             return torch.ones(len(self.splats), dtype=torch.bool, device=self.device)
-        pull = pull.abs().flatten(1).sum(1)
-        return pull > self.config.skip_faint * pull[pull > 0].mean()
+        pull = pull.flatten(1).abs()
+        pull = pull @ pull.new_ones(pull.shape[1])
+        return pull * pull.count_nonzero() > self.config.skip_faint * pull.sum()
 
     def _corrected(self, view: View, index: int) -> View:
         """The view from its corrected camera; its correction gets gradients."""

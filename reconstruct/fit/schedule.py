@@ -68,7 +68,8 @@ def splat_rates(
         "opacity_logits": torch.full((1,), rates.opacity_logits),
         "sh": sh,
     }
-    return {name: rate for name, rate in columns.items() if rate.any()}
+    falling = 1 + (rates.last - 1) * progress
+    return {name: falling * rate for name, rate in columns.items() if rate.any()}
 
 
 def view_rates(

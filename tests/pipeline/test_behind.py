@@ -5,7 +5,8 @@ from told_depth import ToldDepth
 
 from cosmorama.pipeline.depth import FAR_DEPTH_M
 from cosmorama.pipeline.generators.inpaint import fill_softly
-from cosmorama.pipeline.growth.behind import ASIDE, RISE, SIDEWAYS, grow_behind, hiding
+from cosmorama.pipeline.growth.behind import ASIDE, SIDEWAYS, grow_behind
+from cosmorama.pipeline.growth.hiding import RISE, hiding
 from cosmorama.pipeline.growth.layers import grow_layers
 from cosmorama.pipeline.growth.pieces import show
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
@@ -77,6 +78,17 @@ def test_what_is_estimated_nearer_than_what_hides_it_lies_behind_all_the_same():
     picture = box_before(3.0)
     piece = behind(picture, told=0.7)[1]  # a factor of 4 between what is known and this
     assert (piece.depth[piece.mask] > picture.depth[piece.mask]).all()
+
+
+def test_what_ends_at_a_rim_goes_on_behind_it_even_if_it_is_little_farther():
+    """A post a little before a wall that is white beside it, and far before what is on its left."""
+    picture, white = box_before(6.0), torch.tensor([0.9, 0.9, 0.9])
+    picture.image[:, 30:60], picture.depth[:, 30:60] = RED, 1.5
+    picture.image[:, 60:65], picture.depth[:, 60:] = white, 1.5 * 1.08
+    piece = behind(picture, told=6.0)[1]
+    rim = (slice(8, 56), slice(59, 60))
+    assert piece.mask[rim].all()
+    assert (piece.image[rim] - white).abs().mean() < 0.5 * (piece.image[rim] - BLUE).abs().mean()
 
 
 def test_before_the_sky_there_is_sky_behind_even_if_it_does_not_look_like_it():

@@ -139,6 +139,22 @@ def test_frozen_parameters_stay(truth: Gaussians, start: Gaussians):
     assert not torch.equal(fitted.sh, start.sh)
 
 
+def test_step_sizes_fall_so_that_no_view_has_the_last_word(truth: Gaussians):
+    """Two photos that contradict each other: the mean is right, not what was shown last."""
+    train = views_of(truth, ring(1))
+    cameras = train.cameras[[0, 0]]
+    images = torch.stack([0.6 * train.images[0], train.images[0]])
+    leaning = []
+    for last in (1.0, 0.02):
+        rates = LearningRates(means=0, quats=0, log_scales=0, opacity_logits=0, sh0=0.05, last=last)
+        config = FitConfig(iterations=60, learning_rates=rates, sh_degree=0, losses=Losses(l1=1, ssim=0))
+        fitted = fit_gaussians(truth, cameras, images, config=config).gaussians
+        shown = rasterize(fitted, cameras[[0]]).color[0]
+        short = fit_gaussians(truth, cameras, images, config=replace(config, iterations=59)).gaussians
+        leaning.append(float((shown - rasterize(short, cameras[[0]]).color[0]).abs().mean()))
+    assert leaning[1] < 0.2 * leaning[0]
+
+
 def test_what_is_seen_through_a_crack_is_not_fitted_to_noise():
     """A wall of nearly opaque splats before another, and a photo that has neither's colour."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, 24), torch.linspace(-1, 1, 24), indexing="ij")
