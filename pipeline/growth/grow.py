@@ -59,6 +59,7 @@ def grow(
     depth_of: Callable[[Cameras], Float[Tensor, "v h w"]] | None = None,
     around: DepthPicture | None = None,
     overlap: int = 0,
+    lifted: Callable[..., Gaussians] = lift,
     textured: bool = False,
     on_view: Callable[[int, Gaussians, Cameras, Tensor], bool] | None = None,
 ) -> Growth:
@@ -75,6 +76,7 @@ def grow(
         around: what a wider lens would show, see ``grow_frame``: its planes go on, and nothing may hide it. Default the
             photo.
         overlap: pixels by which what is generated goes on under the rim of what the scene shows; leaves no crack.
+        lifted: makes splats of what is generated, as ``lift`` does.
         textured: whether what is generated gets the look of what the scene shows; see ``with_patches``.
         on_view: called with views done, the scene so far, and the camera and picture of the newest view; if it returns
             True, growing stops there.
@@ -108,7 +110,7 @@ def grow(
                 picture = pictures[index] = piece.image
             else:
                 piece = known_piece(*shown, picture, depth_of(camera)[0], camera)
-            gaussians = cat_gaussians([gaussians, lift(picture, piece.depth, camera, mask=piece.mask)])
+            gaussians = cat_gaussians([gaussians, lifted(picture, piece.depth, camera, mask=piece.mask)])
             pieces.append(piece)
             stop = on_view is not None and on_view(len(pieces), gaussians, camera, picture)
             if stop:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from ...reconstruct.cameras import Cameras, cat_cameras, look_at
 from ...reconstruct.gaussians import Gaussians
+from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
 from ..generators.inpaint import InpaintGenerator
 from ..trajectories import Reach, plan_trajectory
@@ -31,6 +33,8 @@ RADIUS = 0.6
 """Of the ring in steps of the paths, twice as far out as the widest of them goes."""
 OVERLAP = 2
 """Pixels by which they go on under the rim of what was there."""
+SIGMA_PX, MAX_STRETCH = 0.8, 12.0
+"""Of their splats: what is coarse is seen from near and from the side, and rubber is better than a void."""
 WIDE, WIDER = 1.5, 2.0
 """Extents, beside the planned path's, of those from which cracks are looked for."""
 
@@ -76,8 +80,8 @@ def grow_outskirts(
         if stopped:
             break
         more = grow(
-            growth.gaussians, around or photo, cameras, generator, seed=before, overlap=OVERLAP, textured=textured,
-            on_view=shown,
+            growth.gaussians, around or photo, cameras, generator, seed=before, overlap=OVERLAP,
+            lifted=partial(lift, sigma_px=SIGMA_PX, max_stretch=MAX_STRETCH), textured=textured, on_view=shown,
         )  # fmt: skip
         growth = replace(growth, gaussians=more.gaussians, pieces=[*growth.pieces, *more.pieces])
         before += len(cameras)

@@ -69,9 +69,22 @@ def test_who_leaves_the_path_looks_into_no_void():
     assert (beside_box - torch.tensor([0.0, 0.0, 0.8])).abs().mean() < 0.1  # wall, not box
 
 
+def test_what_is_coarse_does_not_come_apart_seen_from_near():
+    photo = box_before_wall()
+    reach = reach_of(photo.depth)
+    surface = lift(photo.image, photo.depth, HOME)
+    growth = grow(surface, photo, plan_trajectory("orbit", HOME, reach, 2), InpaintGenerator(), seed=0)
+    around = grow_outskirts(growth, photo, reach)
+    intrinsics = HOME.intrinsics * torch.tensor([[3.0], [3.0], [1.0]])
+    intrinsics[:, 0, 2] = 2.35 * W  # mostly what lies beyond the photo's left edge
+    near = replace(HOME, intrinsics=intrinsics)
+    assert rasterize(growth.gaussians, near).alpha.mean() < 0.5
+    assert rasterize(around.gaussians, near).alpha.mean() > 0.99
+
+
 def test_no_cracks_open_on_wide_paths():
     photo = box_before_wall()
-    blocks = 1.2 + 2 * torch.rand(H // 8, W // 8, generator=torch.Generator().manual_seed(0))
+    blocks = 1.2 + 4 * torch.rand(H // 8, W // 8, generator=torch.Generator().manual_seed(0))
     photo.depth[:] = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)
     reach = reach_of(photo.depth)
     surface = lift(photo.image, photo.depth, HOME)
@@ -104,8 +117,10 @@ def test_where_a_wider_picture_is_known_it_is_gone_on_from():
     )
     assert len(calls) == len(RING) + len(crack_cameras(HOME, reach_of(photo.depth)))
     wide = layers.around.camera
-    before, after = (rasterize(g, wide).color[0] for g in (layers.growth.gaussians, grown.gaussians))
-    assert (before - after).abs().mean() < 0.004  # nothing hides it
+    before, after = (
+        rasterize(g, wide).color[0, 3:-3, 3:-3] for g in (layers.growth.gaussians, grown.gaussians)
+    )
+    assert (before - after).abs().mean() < 0.001  # nothing hides it
 
 
 def test_the_ring_hides_nothing_of_the_photo():
