@@ -14,13 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...reconstruct.windows import window_max
+from .hiding import STEP
 
 RIM_PX = 3
 """Width of the strip in front of a step in depth whose pixels are mixed."""
 ASIDE_PX = 6
 """What is behind, and so near a silhouette, says nothing of what is in front."""
-STEP = 1.06
-"""What is behind is so many times as far away."""
 TOLD_APART = 0.1
 """Distance of two colours, of 0..1 each, from which on a mixture of them is one."""
 OFF_LINE = 0.1
