@@ -50,7 +50,7 @@ def refine(
 ) -> Gaussians:
     """Optimise the splats so that they show the photo and the generated views; the photo counts most.
 
-    Generated pixels count as much as the scene supported them, and less and less towards the end. A few steps show
+    Generated pixels count as much as the scene supported them, and less and less towards the end. Some steps show
     quarters of the photo at twice its size: what lies between the photo's pixels would be nobody's business otherwise,
     and come out as a pattern of dots for those who step closer.
 

@@ -28,7 +28,7 @@ class LearningRates:
     """Step sizes of means, poses and exposures fall to this much of the first, exponentially."""
     last: float = 1.0
     """Step sizes of all that belongs to splats fall to this much of the first, linearly: the views of the last steps
-    would otherwise be right at the others' cost."""
+    would otherwise be right at the others' cost. For splats that are nearly right: fits from scratch end worse."""
 
 
 @dataclass(frozen=True)
