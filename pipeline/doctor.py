@@ -16,7 +16,7 @@ EXTRAS: dict[str, tuple[dict[str, str], str]] = {
     "photo": (
         {"transformers": "transformers", "huggingface-hub": "huggingface_hub", "onnx": "onnx",
          "pillow-heif": "pillow_heif", "opencv-python-headless": "cv2", "imageio-ffmpeg": "imageio_ffmpeg"},
-        "photo to scene, HEIC photos, clips",
+        "photo to scene, HEIC photos, films of scenes",
     ),
     "splats": ({"usd-core": "pxr", "zstandard": "zstandard"}, "usd files, spz of version 4"),
     "mesh": ({"open3d": "open3d", "fast-simplification": "fast_simplification"}, "fused and textured meshes"),
@@ -73,6 +73,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     for name, extra in found["extras"].items():
         missing = [pip for pip, v in extra["packages"].items() if v is None]
         state = f"missing {', '.join(missing)}: pip install 'cosmorama[{name}]'" if missing else "ok"
+        if name == "gpu" and h["gpu"] is None:
+            state = "of no use here, there is no GPU"
         out.append(f"  {name:<10} {extra['for']}: {state}")
     out.append(f"weights (cache: {found['cache']})")
     out += [f"  {w['name']}: {w['state']}; {w['licence']}" for w in found["weights"]]

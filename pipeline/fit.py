@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..reconstruct.captures import load_capture
+from ..reconstruct.errors import InputError
 from ..reconstruct.fit import CaptureFit, fit_capture
 from .device import pick_device
 from .fit_options import FitOptions
@@ -30,18 +31,27 @@ def fit_and_report(
         options: of ``cosmorama fit`` and ``bench fit``.
         reporter: shows progress.
         checkpoint: file for the state of the run.
-        resume: go on from it if it exists.
+        resume: go on from it.
 
     Returns:
         The fit, and what ``--json`` prints: times in seconds (all of the run, with loading), PSNR in dB, the curve as
         [[seconds since the fit began, PSNR of the held-out photos], ...].
+
+    Raises:
+        InputError: the options or the capture cannot be used, or there is no checkpoint to resume from.
+        FitError: see ``reconstruct.fit.fit_gaussians``.
     """
+    options.check()
+    device = pick_device(options.device)
+    if resume and (checkpoint is None or not checkpoint.is_file()):
+        raise InputError(
+            f"{checkpoint}: no such checkpoint to resume from; without --resume the fit starts anew"
+        )
     began, began_cpu = time.perf_counter(), time.process_time()
     with reporter.stage("load"):
         capture = load_capture(options.capture, downscale=options.downscale)
     cameras = capture.views.cameras
     config = options.config(cameras.width, cameras.height)
-    device = pick_device(options.device)
     reporter.note(
         f"{len(capture.views)} photos of {cameras.width}x{cameras.height}, {config.iterations} steps, up to "
         f"{options.splats} splats on {device}"

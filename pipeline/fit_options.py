@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +13,12 @@ from ..reconstruct.errors import InputError
 
 if TYPE_CHECKING:
     from ..reconstruct.fit import FitConfig
+
+_RANGES = (
+    ("downscale", 1, 1000), ("iterations", 1, 10**7), ("splats", 1, 10**8), ("first_splats", 1, 10**8),
+    ("hold_out_every", 0, 10**9), ("seed", 0, 2**63 - 1),
+)  # fmt: skip
+"""Options that are whole numbers: their least and their greatest values."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class FitOptions:
     start: Literal["auto", "cloud", "stereo"] = "auto"
     """First splats from the capture's sparse cloud, or from stereo over the photos."""
     hold_out_every: int = 8
-    """Every so manieth photo is measured on and not fitted; 0 for none."""
+    """One photo in so many is measured on and not fitted; 0 for none."""
     sh_degree: int = 2
     """Highest band of view-dependent colour, 0 to 3."""
     refine_poses: bool = False
@@ -51,18 +58,27 @@ class FitOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to fit; auto takes a GPU if there is one."""
 
+    def check(self) -> None:
+        """Tell what cannot work before anything is loaded.
+
+        Raises:
+            InputError: an option out of its range.
+        """
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                bound = f"at least {low}" if value < low else f"at most {high}"
+                raise InputError(f"--{name.replace('_', '-')} must be {bound}, not {value}")
+        if not 0 <= self.sh_degree <= 3:
+            raise InputError(f"--sh-degree must be 0 to 3, not {self.sh_degree}")
+        if not 0 <= self.perceptual < math.inf:
+            raise InputError(f"--perceptual must be a number from 0 up, not {self.perceptual}")
+
     def config(self, width: int, height: int) -> FitConfig:
-        """The options as the library takes them, for photos of this size."""
+        """The options as the library takes them, once checked, for photos of this size."""
         from ..reconstruct.fit import FitConfig, GradientGrowth, LearningRates, Losses, McmcGrowth, NoGrowth
         from ..reconstruct.fit.config import SurfaceLosses
 
-        for name, low, high in (("iterations", 1, 10**7), ("splats", 1, 10**8), ("first_splats", 1, 10**8)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(
-                    f"--{name.replace('_', '-')} must be at least {low}, not {getattr(self, name)}"
-                )
-        if not 0 <= self.sh_degree <= 3:
-            raise InputError(f"--sh-degree must be 0 to 3, not {self.sh_degree}")
         growth: Any = {
             "gradient": GradientGrowth(max_splats=self.splats),
             "mcmc": McmcGrowth(max_splats=self.splats),

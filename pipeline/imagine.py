@@ -12,7 +12,7 @@ from ..reconstruct.cameras import Cameras, focal_px_from_fov, pinhole_intrinsics
 from .depth import DepthEstimator
 from .generators import Memory, ViewGenerator, ViewRequest
 from .growth.surround import KnownPlace
-from .photo import DEFAULT_FOV_DEG, Photo
+from .photo import DEFAULT_FOV_DEG, Photo, check_focal
 
 if TYPE_CHECKING:
     from .generators.world import WorldGenerator
@@ -40,7 +40,7 @@ def imagine_place(text: str, *, long_side: int, focal_px: float | None = None, s
     Args:
         text: English.
         long_side: width in pixels.
-        focal_px: default from ``DEFAULT_FOV_DEG``.
+        focal_px: in pixels of the picture; default from ``DEFAULT_FOV_DEG``.
         seed: of the place.
 
     Raises:
@@ -82,7 +82,7 @@ def imagine_photo(
         text: in the domain that the generator was trained on; see its card.
         generator: must be able to work from text alone.
         long_side: width in pixels.
-        focal_px: default from ``DEFAULT_FOV_DEG``.
+        focal_px: in pixels of the picture; default from ``DEFAULT_FOV_DEG``.
         seed: of the generator.
 
     Raises:
@@ -99,6 +99,8 @@ def imagine_photo(
 def _camera(long_side: int, focal_px: float | None) -> tuple[Cameras, Literal["given", "default"]]:
     """At the origin, and where its focal length comes from."""
     width, height = long_side, round(long_side / ASPECT / 2) * 2
+    if focal_px is not None:
+        check_focal(focal_px, width)
     focal = focal_px or float(focal_px_from_fov(DEFAULT_FOV_DEG, width))
     camera = Cameras(torch.eye(4)[None], pinhole_intrinsics(focal, width, height)[None], width, height)
     return camera, "given" if focal_px else "default"

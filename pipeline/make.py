@@ -5,6 +5,7 @@ photo -> depth -> splats -> views of what was hidden, folded in -> refined on al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..reconstruct.cameras import Cameras
 from ..reconstruct.depth_edges import widen_foreground
 from ..reconstruct.errors import InputError
 from ..reconstruct.files.atomic import atomic_folder
+from ..reconstruct.files.replacing import SCENE, check_replaceable
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
@@ -28,11 +30,11 @@ from .growth.layers import grow_layers
 from .growth.outskirts import grow_outskirts
 from .growth.surround import surround
 from .imagine import Imagined, imagine_photo, imagine_place
-from .photo import Photo, load_photo
+from .photo import Photo, check_photo, load_photo
 from .presets import Preset, PresetName, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
 from .refine import input_view_psnr, refine
-from .trajectories import Reach, plan_trajectory, reach_of
+from .trajectories import Reach, check_trajectory, plan_trajectory, reach_of
 from .watch import Nobody, Watcher
 from .writer import ViewWriter, write_scene_folder
 
@@ -56,6 +58,13 @@ class MakeOptions:
     generated_weights: tuple[float, float] = (0.5, 0.25)
     """Of generated views at the start and at the end of the fit; the photo has 1. CAT4D (Wu et al. 2024): 1, 0.5."""
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        weights = (*self.generated_weights, self.perceptual or 0.0)
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+            raise InputError(f"weights of the fit must be numbers from 0 up, not {weights}")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"a seed is a whole number from 0 up, not {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,7 @@ def make_scene(
         InputError: the photo, the options or the output folder cannot be used.
     """
     options, watcher = options or MakeOptions(), watcher or Nobody()
+    check_request(inputs, out, options, overwrite=overwrite)
     reporter = reporter or Reporter(quiet=True)
     preset = named_preset(options.preset)
     with atomic_folder(out, overwrite=overwrite) as folder:
@@ -180,11 +190,26 @@ def make_scene(
     )  # fmt: skip
 
 
-def expect(options: MakeOptions) -> str:
+def check_request(inputs: Sequence[Path], out: Path, options: MakeOptions, *, overwrite: bool) -> None:
+    """Tell at once what cannot work; for the arguments see ``make_scene``.
+
+    Raises:
+        InputError: the photo, the path or the output folder cannot be used.
+    """
+    named_preset(options.preset)
+    if inputs:
+        check_photo(_only_photo(inputs), focal_px=options.focal_px)
+    check_trajectory(options.trajectory)
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists already; it is only replaced with --force")
+    check_replaceable(out, SCENE, [*inputs, Path(options.trajectory)])
+
+
+def expect(options: MakeOptions, *, photo: bool = True) -> str:
     """What will run, on what, for how long and with how much memory: one line before the start."""
     preset = named_preset(options.preset)
     return (
-        f"photo at {preset.long_side} px, {preset.views} views, {preset.iterations} steps on {options.device}; "
+        f"{'photo' if photo else 'place'} at {preset.long_side} px, {preset.views} views, {preset.iterations} steps on {options.device}; "
         f"about {preset.seconds} s and {preset.megabytes / 1000:.1f} GB on two cores"
     )
 
@@ -284,7 +309,7 @@ def plan_cameras(
         clip = plan_trajectory(
             trajectory, photo.camera.zoomed(CLIP_ZOOM), reach, preset.clip_frames, extent=extent
         )
-        picked = plan_trajectory(trajectory, photo.camera, reach, views + 1, extent=extent)
+        picked = plan_trajectory(trajectory, photo.camera, reach, views + 1, extent=extent, once=True)
         if is_free is None or is_free(clip):
             break
     if len(picked) > views + 1:

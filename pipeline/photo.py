@@ -20,14 +20,23 @@ from torch import Tensor
 
 from ..reconstruct.cameras import Cameras, focal_px_from_fov, pinhole_intrinsics
 from ..reconstruct.errors import InputError
+from ..reconstruct.reading import read_limited
 from .scan_rim import without_rim
 
 log = logging.getLogger(__name__)
 
 DEFAULT_FOV_DEG = 60.0
 """Over the long side, where neither EXIF nor the user tells: about a 31 mm lens on a full frame."""
+MIN_FOV_DEG, MAX_FOV_DEG = 0.5, 150.0
+"""Over the long side; beyond these a scene has no sensible shape."""
 FILM_DIAGONAL_MM = 43.27
 MIN_SIDE, MAX_SIDE, MAX_PIXELS, MAX_ASPECT = 32, 30_000, 200_000_000, 10.0
+MAX_BYTES = 1 << 30
+"""Of a photo file."""
+CLIP_SUFFIXES = (
+    ".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv",
+)  # fmt: skip
+"""Usual ones of video files."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +72,10 @@ def load_photo(path: Path | str, *, long_side: int | None = None, focal_px: floa
             ``DEFAULT_FOV_DEG`` over the long side.
 
     Raises:
-        InputError: not a readable image, or of an absurd size.
+        InputError: not a readable image, or of an absurd size or focal length.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    if focal_px is not None and not (math.isfinite(focal_px) and focal_px > 0):
-        raise InputError(f"focal length must be a positive number of pixels, not {focal_px}")
-    _register_heif()
-    opened = _open_checked(data, path)
+    opened = _open_checked(path, focal_px)
     try:
         exif = opened.getexif()
         upright = ImageOps.exif_transpose(_to_srgb(opened))
@@ -92,8 +94,41 @@ def load_photo(path: Path | str, *, long_side: int | None = None, focal_px: floa
     return Photo(image, focal * size[0] / width, source, (width, height))
 
 
-def _open_checked(data: bytes, path: Path) -> Image.Image:
+def check_photo(path: Path | str, *, focal_px: float | None = None) -> None:
+    """Refuse what can be told to be no usable photo without decoding it; arguments and errors as in ``load_photo``."""
+    _open_checked(Path(path), focal_px)
+
+
+def check_focal(focal_px: float, long_side: int) -> None:
+    """Refuse a focal length that no lens has.
+
+    Args:
+        focal_px: in pixels.
+        long_side: of the picture, in pixels.
+
+    Raises:
+        InputError: not a positive number, or a field of view below ``MIN_FOV_DEG`` or above ``MAX_FOV_DEG``.
+    """
+    if not (math.isfinite(focal_px) and focal_px > 0):
+        raise InputError(f"focal length must be a positive number of pixels, not {focal_px}")
+    fov = _fov_deg(focal_px, long_side)
+    if not MIN_FOV_DEG <= fov <= MAX_FOV_DEG:
+        raise InputError(
+            f"a focal length of {focal_px:g} pixels means a field of view of {fov:.4g} degrees "
+            f"over {long_side} pixels; it must be {MIN_FOV_DEG:g} to {MAX_FOV_DEG:g}"
+        )
+
+
+def _fov_deg(focal_px: float, length_px: int) -> float:
+    return 2 * math.degrees(math.atan(length_px / (2 * focal_px)))
+
+
+def _open_checked(path: Path, focal_px: float | None) -> Image.Image:
     """Open without decoding and refuse absurd sizes before any memory is spent on them."""
+    if path.suffix.lower() in CLIP_SUFFIXES and path.is_file():
+        raise InputError(f"{path}: clips are not supported yet; give a photo, such as one of its frames")
+    data = read_limited(path, MAX_BYTES)
+    _register_heif()
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         opened = Image.open(io.BytesIO(data))
@@ -114,6 +149,8 @@ def _open_checked(data: bytes, path: Path) -> Image.Image:
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise InputError(f"{path}: {width}x{height} is too long and thin; at most {MAX_ASPECT:.0f} to 1")
+    if focal_px is not None:
+        check_focal(focal_px, max(width, height))
     return opened
 
 
@@ -173,6 +210,8 @@ def _focal_px(
         film_mm = float(exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm, 0))
     except (TypeError, ValueError, ZeroDivisionError):
         film_mm = 0.0
-    if 5.0 <= film_mm <= 2000.0:
-        return film_mm * math.hypot(width, height) / FILM_DIAGONAL_MM, "exif"
-    return focal_px_from_fov(DEFAULT_FOV_DEG, max(width, height)), "default"
+    long_side = max(width, height)
+    focal_px = film_mm * math.hypot(width, height) / FILM_DIAGONAL_MM
+    if focal_px > 0 and MIN_FOV_DEG <= _fov_deg(focal_px, long_side) <= MAX_FOV_DEG:
+        return focal_px, "exif"
+    return focal_px_from_fov(DEFAULT_FOV_DEG, long_side), "default"

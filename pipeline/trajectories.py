@@ -49,7 +49,7 @@ def reach_of(depth: Float[Tensor, "h w"], *, far: Bool[Tensor, "h w"] | None = N
 
 
 def plan_trajectory(
-    trajectory: str, home: Cameras, reach: Reach, frames: int, *, extent: float = 1.0
+    trajectory: str, home: Cameras, reach: Reach, frames: int, *, extent: float = 1.0, once: bool = False
 ) -> Cameras:
     """Cameras along a named path, or those of a transforms.json.
 
@@ -57,22 +57,42 @@ def plan_trajectory(
         trajectory: one of ``TrajectoryName`` or a path to a transforms.json in the world of ``home``.
         home: a batch of one, where named paths start and end.
         reach: from ``reach_of``.
-        frames: how many cameras a named path has; the first is ``home``.
+        frames: how many cameras a named path has; the first is ``home``, unless ``once``.
         extent: scales a named path; 1 is what the default generator can fill.
+        once: do not go back where a named path passes every place twice; cameras then stand evenly along it.
 
     Raises:
         InputError: not a known name and not a readable transforms.json.
     """
-    if trajectory not in get_args(TrajectoryName):
-        if trajectory.endswith(".json") or Path(trajectory).exists():
-            return cameras_from_images(read_transforms(trajectory))
-        names = ", ".join(get_args(TrajectoryName))
-        raise InputError(f"trajectory {trajectory!r} is neither a transforms.json nor one of: {names}")
+    given = _given_cameras(trajectory)
+    if given is not None:
+        return given
     phase = 2 * math.pi * torch.arange(frames) / frames
+    if once and trajectory in _ONE_WAY:
+        phase = _ONE_WAY[trajectory](frames)
     local = _PATHS[trajectory](phase, reach, extent)
     return Cameras(
         home.world_from_cam[0] @ local, home.intrinsics.expand(frames, 3, 3), home.width, home.height
     )
+
+
+def check_trajectory(trajectory: str) -> None:
+    """Tell at once of a path that ``plan_trajectory`` cannot plan.
+
+    Raises:
+        InputError: not a known name and not a readable transforms.json.
+    """
+    _given_cameras(trajectory)
+
+
+def _given_cameras(trajectory: str) -> Cameras | None:
+    """Those of a transforms.json; None for a known name."""
+    if trajectory in get_args(TrajectoryName):
+        return None
+    if trajectory.endswith(".json") or Path(trajectory).exists():
+        return cameras_from_images(read_transforms(trajectory))
+    names = ", ".join(get_args(TrajectoryName))
+    raise InputError(f"trajectory {trajectory!r} is neither a transforms.json nor one of: {names}")
 
 
 def _orbit(phase: Tensor, reach: Reach, extent: float) -> Tensor:
@@ -114,6 +134,12 @@ def _look_around(phase: Tensor, reach: Reach, extent: float) -> Tensor:
 _PATHS: dict[str, Callable[[Tensor, Reach, float], Tensor]] = {
     "orbit": _orbit, "spiral": _spiral, "dolly": _dolly, "pan": _pan, "look-around": _look_around,
 }  # fmt: skip
+
+_ONE_WAY: dict[str, Callable[[int], Tensor]] = {
+    "dolly": lambda frames: torch.linspace(1, -1, frames).arccos(),
+    "pan": lambda frames: torch.linspace(-1, 1, frames).arcsin(),
+}
+"""Phases at which paths on a line are at even distances, each place once."""
 
 
 def _posed(

@@ -26,9 +26,12 @@ from .errors import InputError
 from .files import MAX_SPLATS, read_splats, write_splats
 from .gaussians import Gaussians
 from .motion import Motion
+from .reading import read_limited
 from .transforms_json import PosedImage, read_transforms, write_transforms
 
 FORMAT = "cosmorama-scene"
+MAX_BYTES = 16_000_000
+"""Of a scene.json."""
 PHOTO_UP = (0.0, -1.0, 0.0)
 """Up in the world of a scene made from a level photo: y points down."""
 
@@ -105,15 +108,16 @@ def load_scene(path: Path | str, *, max_splats: int = MAX_SPLATS) -> Scene:
     if not (path / "scene.ply").is_file():
         raise InputError(f"{path}: neither a scene folder (no scene.ply in it) nor a splat file")
     splats = read_splats(path / "scene.ply", max_splats=max_splats)
+    described = path / "scene.json"
     try:
-        info = json.loads((path / "scene.json").read_text()) if (path / "scene.json").exists() else {}
+        info = json.loads(read_limited(described, MAX_BYTES)) if described.exists() else {}
         up = torch.nn.functional.normalize(torch.tensor(info.get("up", PHOTO_UP), dtype=torch.float32), dim=0)
         assert up.shape == (3,)
         assert up.isfinite().all()
         unit = info.pop("metres_per_unit", None)
         assert unit is None or 0 < unit < math.inf, f"metres_per_unit is {str(unit)[:40]}"
     except (OSError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
-        raise InputError(f"{path / 'scene.json'}: not a scene description ({error})") from None
+        raise InputError(f"{described}: not a scene description ({error})") from None
     views = read_transforms(path) if (path / "transforms.json").exists() else []
     return Scene(
         splats.gaussians,

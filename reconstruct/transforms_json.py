@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,13 @@ from torch import Tensor
 
 from .cameras import Cameras, focal_px_from_fov, opencv_from_opengl
 from .errors import InputError
+from .reading import read_limited
 
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+MAX_BYTES = 64 << 20
+"""Of a transforms.json: about 80,000 frames. Parsed, a file can take twenty times its size."""
+MAX_SIDE, MAX_PIXELS = 32_768, 128_000_000
+"""Of one image: more than the largest sensors of cameras have, which is about 100 megapixels."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +76,20 @@ def read_transforms(path: Path | str) -> list[PosedImage]:
     """All entries of a transforms.json (or of the one inside a folder), in file order.
 
     Raises:
-        InputError: no such file, not JSON, no frames, or an entry without a rigid finite pose or a focal length.
+        InputError: no such file, one of over 64 MB, not JSON, no frames, or an entry without a rigid finite pose, a
+            focal length and an image size, or with a path or a time that is none.
     """
     path = Path(path)
     path = path / "transforms.json" if path.is_dir() else path
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    content = read_limited(path, MAX_BYTES)
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(content)
         frames = data["frames"]
         assert isinstance(frames, list)
         assert all(isinstance(frame, dict) for frame in frames)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
         raise InputError(f"{path}: not a transforms.json ({type(error).__name__}: {error})") from None
     if not frames:
         raise InputError(f"{path}: has no frames")
@@ -114,7 +122,9 @@ def _entry(values: dict[str, Any], path: Path, index: int) -> PosedImage:
         pose = torch.tensor(values["transform_matrix"], dtype=torch.float64)
         if pose.shape == (3, 4):
             pose = torch.cat([pose, pose.new_tensor([[0, 0, 0, 1]])])
-        image = _find(path.parent, values.get("file_path"))
+        image, mask, depth = (
+            _find(path.parent, values, key) for key in ("file_path", "mask_path", "depth_file_path")
+        )
         width, height = _size(values, image)
         fl_x = (
             float(values["fl_x"])
@@ -124,54 +134,71 @@ def _entry(values: dict[str, Any], path: Path, index: int) -> PosedImage:
         fl_y = float(values.get("fl_y", fl_x))
         cx, cy = float(values.get("cx", width / 2)), float(values.get("cy", height / 2))
         distortion = tuple(float(values.get(name, 0.0)) for name in DISTORTION)
-        time = values.get("time")
+        time = None if values.get("time") is None else float(values["time"])
     except KeyError as error:
         raise InputError(f"{where}: {error} is missing") from None
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: {error}") from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise InputError(f"{where}: {str(error)[:200]}") from None
     if pose.shape != (4, 4) or not _is_rigid(pose):
         raise InputError(f"{where}: transform_matrix is not a rigid 4x4 transform")
-    if not all(map(math.isfinite, (fl_x, fl_y, cx, cy, *distortion))) or min(fl_x, fl_y) <= 0:
+    intrinsics = torch.tensor([[fl_x, 0, cx], [0, fl_y, cy], [0, 0, 1]])
+    numbers_ok = bool(intrinsics.isfinite().all()) and all(map(math.isfinite, distortion))
+    if not numbers_ok or float(intrinsics.diagonal().min()) <= 0:
         raise InputError(f"{where}: focal length {fl_x}, {fl_y} or centre {cx}, {cy} is not usable")
+    if time is not None and not math.isfinite(time):
+        raise InputError(f"{where}: time {time} is not usable")
     return PosedImage(
         opencv_from_opengl(pose).float(),
-        torch.tensor([[fl_x, 0, cx], [0, fl_y, cy], [0, 0, 1]]),
+        intrinsics,
         width, height, image,
         distortion if any(distortion) else (),
         fisheye="FISHEYE" in str(values.get("camera_model", "")).upper(),
         generated=bool(values.get("generated", False)),
-        time=None if time is None else float(time),
-        mask=_find(path.parent, values.get("mask_path")),
-        depth=_find(path.parent, values.get("depth_file_path")),
+        time=time,
+        mask=mask,
+        depth=depth,
     )  # fmt: skip
 
 
-def _find(folder: Path, name: str | None) -> Path | None:
-    """The named file; Blender's entries leave the suffix out."""
+def _find(folder: Path, values: dict[str, Any], key: str) -> Path | None:
+    """The file that an entry names; Blender's entries leave the suffix out."""
+    name = values.get(key)
     if name is None:
         return None
+    if not isinstance(name, str):
+        raise TypeError(f"{key} is not a path: {name!r:.60}")
     path = folder / name
-    if path.suffix == "" and not path.exists():
-        return next(
-            (p for suffix in (".png", ".jpg", ".jpeg") if (p := path.with_suffix(suffix)).exists()), path
-        )
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if path.suffix == "":
+            suffixed = (path.with_name(path.name + suffix) for suffix in (".png", ".jpg", ".jpeg"))
+            return next((p for p in suffixed if os.path.exists(p)), path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{key} is not a usable path ({reason}): {name!r:.60}") from None
     return path
 
 
 def _size(values: dict[str, Any], image: Path | None) -> tuple[int, int]:
     if "w" in values and "h" in values:
         width, height = int(values["w"]), int(values["h"])
-    elif image is not None and image.exists():
-        with Image.open(image) as opened:
-            width, height = opened.size
+    elif image is not None and image.is_file():
+        try:
+            with Image.open(image) as opened:
+                width, height = opened.size
+        except (OSError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{image} cannot be read as an image ({error})") from None
     else:
         raise KeyError("w, h")
-    if not (0 < width <= 32768 and 0 < height <= 32768):
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
         raise ValueError(f"image size {width}x{height} is not usable")
     return width, height
 
 
 def _is_rigid(pose: Tensor) -> bool:
+    if not pose.float().isfinite().all():
+        return False
     rotation = pose[:3, :3].numpy()
     orthonormal = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0
-    return bool(torch.isfinite(pose).all()) and bool(orthonormal) and np.allclose(pose[3], [0, 0, 0, 1])
+    return bool(orthonormal) and np.allclose(pose[3], [0, 0, 0, 1])

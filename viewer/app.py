@@ -49,7 +49,7 @@ class Viewer:
             poster: the scene's first picture, if it has been drawn already.
 
         Raises:
-            InputError: a public address without a token.
+            InputError: a port that there cannot be, or a public address without a token.
         """
         self._scene = scene
         self._stage = stage_scene(scene)

@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..reconstruct.reading import read_limited
 from .home import BLACK, NEAR_DISPLAY, Home, backdrop_color, default_home, display_scale, median_depth
 from .poster import RawSplats, draw_poster
 
 MAX_SPLATS = 2_000_000
 """Reading more twice takes longer than it gains."""
 _MAX_HEADER = 1 << 14
+_MAX_JSON = 1 << 24
+"""Bytes; larger files are left to ``load_scene``."""
 _UP = (0.0, -1.0, 0.0)
 
 
@@ -49,7 +52,7 @@ class Glance:
             scale = display_scale(self.metres_per_unit, median_depth(splats.means, home))
             backdrop = backdrop_color(splats.sh[:, 0], splats.opacity_logits) if self.generated else BLACK
             return draw_poster(splats, home, NEAR_DISPLAY / scale, backdrop)
-        except (OSError, ValueError, FloatingPointError):
+        except (OSError, ValueError, ArithmeticError):
             return b""
 
     def _splats(self) -> RawSplats:
@@ -76,15 +79,15 @@ def glance(path: Path) -> Glance | None:
         if path.is_dir():
             if (path / "motion.safetensors").exists():
                 return None
-            info = json.loads((path / "scene.json").read_text())
-            entries = json.loads((path / "transforms.json").read_text())["frames"]
+            info = json.loads(read_limited(path / "scene.json", _MAX_JSON))
+            entries = json.loads(read_limited(path / "transforms.json", _MAX_JSON))["frames"]
             generated = any(entry.get("generated", False) for entry in entries)
             found, unit = _glance(path / "scene.ply"), info.get("metres_per_unit")
             if found is None or not (unit is None or 0 < unit < math.inf):
                 return None
             return replace(found, metres_per_unit=unit, home=_camera(entries[0]), generated=generated)
         return _glance(path)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 

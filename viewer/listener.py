@@ -15,6 +15,9 @@ from .guard import Guard, is_loopback
 if TYPE_CHECKING:
     from viser import ViserServer
 
+MAX_PORT = 65_535
+"""Of TCP."""
+
 
 class Listener:
     """A server that pages can be read from; visitors are let in once ``admit`` is called."""
@@ -31,8 +34,10 @@ class Listener:
             label: shown above the panel.
 
         Raises:
-            InputError: a public address without a token.
+            InputError: a port that there cannot be, or a public address without a token.
         """
+        if not 0 <= port <= MAX_PORT:
+            raise InputError(f"a port must be 1 to {MAX_PORT}, or 0 for any, not {port}")
         if token is None and not is_loopback(host):
             raise InputError(f"a viewer on {host} can be reached by others: give it a token")
         self._host, self._token = host, token

@@ -55,7 +55,7 @@ class LiveSession:
             open_browser: open the address in the default browser, as soon as there is a photo to show.
 
         Raises:
-            InputError: a public address without a token.
+            InputError: a port that there cannot be, or a public address without a token.
         """
         up = torch.tensor(PHOTO_UP) if up is None else up
         empty = Scene(_no_splats(), up=up, metres_per_unit=metres_per_unit)

@@ -46,7 +46,7 @@ def show_scene(
         The running viewer (stopped if ``block``).
 
     Raises:
-        InputError: the scene cannot be read, or a public address without a token.
+        InputError: the scene cannot be read, a port that there cannot be, or a public address without a token.
     """
     path = Path(scene) if isinstance(scene, Path | str) else None
     if path is not None and not path.exists():

@@ -6,6 +6,9 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 COLUMNS = {
     "format": "suffix",
@@ -32,8 +35,8 @@ class BenchFormats:
     """A scene folder or a splat file; default a made-up scene with harmonics of degree 3."""
     count: int = 20_000
     """Splats of the made-up scene."""
-    formats: tuple[str, ...] = ()
-    """Suffixes; default all."""
+    formats: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SUFFIX...")] = ()
+    """Default all."""
     repeats: int = 1
     """Write and read so often; the least times are told."""
     markdown: Path | None = None

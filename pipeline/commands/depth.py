@@ -18,16 +18,18 @@ from ...reconstruct.errors import InputError
 class Depth:
     """Write the depth of a photo, and a picture of it beside."""
 
-    photo: tyro.conf.Positional[Path]
+    photo: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")]
     """The photo: JPEG, PNG, WebP, HEIC, ..."""
-    out: tyro.conf.Positional[Path]
-    """.npy: float32 metres. .png: 16 bit, millimetres. The picture gets ``-depth.png`` added to the name."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """.npy: float32 metres. .png: 16 bit, millimetres. The picture gets -depth.png added to the name."""
     focal_px: float | None = None
     """Focal length in pixels of the photo; default from its EXIF data, else a 60 degree lens."""
     depth_model: str = "cosmorama"
-    """``cosmorama``, or a depth model on the transformers hub, or a folder holding one."""
+    """cosmorama, or a depth model on the transformers hub, or a folder holding one."""
     long_side: Annotated[int | None, tyro.conf.arg(help="Shrink the photo to this many pixels first.")] = None
     device: str = "cpu"
+    force: bool = False
+    """Replace files that exist."""
     json: bool = False
     """One JSON object on stdout."""
 
@@ -40,13 +42,18 @@ class Depth:
 
         if self.out.suffix.lower() not in (".npy", ".png"):
             raise InputError(f"{self.out}: depth is written as .npy (metres) or .png (16 bit, millimetres)")
+        picture = self.out.with_name(f"{self.out.stem}-depth.png")
+        for path in (self.out, picture):
+            if path.exists() and path.resolve() == self.photo.resolve():
+                raise InputError(f"{path} is the photo itself; depth is not written over it")
+            if path.exists() and not self.force:
+                raise InputError(f"{path} exists already; it is only replaced with --force")
         photo = load_photo(self.photo, long_side=self.long_side, focal_px=self.focal_px)
         estimator = load_depth_estimator(self.depth_model, self.device)
         print(f"{estimator.name} on {self.device}; weights: {'; '.join(estimator.licences)}", file=sys.stderr)
         start = time.perf_counter()
         depth = estimator(photo.image, photo.focal_px)
         seconds = time.perf_counter() - start
-        picture = self.out.with_name(f"{self.out.stem}-depth.png")
         save_depth(self.out, depth.depth_m)
         save_png(picture, depth_picture(depth))
         solid = depth.depth_m[~depth.far]

@@ -21,11 +21,11 @@ class EvalDepth:
     data: tyro.conf.Positional[Path]
     """The folder."""
     depth_model: str = "cosmorama"
-    """``cosmorama``, or a depth model on the transformers hub, or a folder holding one."""
+    """cosmorama, or a depth model on the transformers hub, or a folder holding one."""
     weights: Path | None = None
-    """A head.safetensors of ``train depth`` in place of the shipped one, for all photos alike."""
+    """A head.safetensors of `cosmorama train depth` in place of the shipped one, for all photos alike."""
     outdoors: Path | None = None
-    """A file of ``train outdoors`` in place of the shipped one."""
+    """A file of `cosmorama train outdoors` in place of the shipped one."""
     device: str = "cpu"
     json: bool = False
     """One JSON object on stdout."""

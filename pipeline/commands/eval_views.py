@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
@@ -27,7 +27,7 @@ class EvalViews:
     (millimetres), frame-*.pose.txt (camera to world, OpenCV axes) and camera-intrinsics.txt.
     """
 
-    data: tyro.conf.Positional[Path]
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """The folder."""
     model: Path | None = None
     """views.safetensors; default the shipped one."""

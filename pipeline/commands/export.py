@@ -36,7 +36,7 @@ class Export:
     A web page that shows the scene without a server: .html."""
     as_: Annotated[Choice, tyro.conf.arg(name="as")] = "auto"
     """What .glb, .ply and .usdz hold. auto: a mesh or convex bodies for physics if the name says so (mesh.glb,
-    room-mesh.ply, collider.glb), else splats."""
+    room-mesh.ply, collider.glb), else splats. Formats that cannot hold it are refused."""
     sh_degree: Annotated[int | None, tyro.conf.arg(name="sh-degree")] = None
     """Leave out view-dependent colour above this degree, 0 to 3."""
     faces: int = 60_000
@@ -60,6 +60,10 @@ class Export:
             raise InputError("no file to write was given")
         if self.sh_degree is not None and not 0 <= self.sh_degree <= 3:
             raise InputError(f"--sh-degree must be 0 to 3, not {self.sh_degree}")
+        if not 100 <= self.faces <= 10**7:
+            raise InputError(f"--faces must be 100 to {10**7}, not {self.faces}")
+        if self.texture and not 64 <= self.texture <= 16384:
+            raise InputError(f"--texture must be 64 to 16384, or 0 for none, not {self.texture}")
         kinds: list[Kind] = [target_kind(path, self.as_) for path in self.out]
         self._check_targets(kinds)
         scene, notes = _load(self.scene)
@@ -141,10 +145,10 @@ def target_kind(path: Path, choice: Choice) -> Kind:
     Args:
         path: what is to be written.
         choice: for suffixes that splats and meshes use; ``auto`` goes by the words of the name: ``mesh`` or
-            ``collider``.
+            ``collider``. Pages show splats whatever was chosen.
 
     Raises:
-        InputError: no known suffix.
+        InputError: no known suffix, or one of a format that cannot hold what was chosen.
     """
     from ...reconstruct.errors import InputError
     from ...reconstruct.files import SPLAT_SUFFIXES, splat_suffix
@@ -154,6 +158,8 @@ def target_kind(path: Path, choice: Choice) -> Kind:
     words = stem.replace("-", " ").replace("_", " ").replace(".", " ").split()
     if suffix is None:
         if path.suffix.lower() in _MESH_SUFFIXES:
+            if choice == "splats":
+                raise InputError(f"{path}: {path.suffix} files hold meshes, not splats")
             return (
                 "collider" if choice == "collider" or (choice == "auto" and "collider" in words) else "mesh"
             )
@@ -162,6 +168,8 @@ def target_kind(path: Path, choice: Choice) -> Kind:
         known = ", ".join((*SPLAT_SUFFIXES, *_MESH_SUFFIXES, _PAGE_SUFFIX))
         raise InputError(f"{path}: not a known format; known are {known}")
     if suffix not in _EITHER:
+        if choice in ("mesh", "collider"):
+            raise InputError(f"{path}: {suffix} files hold splats, not meshes")
         return "splats"
     if choice != "auto":
         return choice

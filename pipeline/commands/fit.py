@@ -19,7 +19,7 @@ class Fit(FitOptions):
     resume: bool = False
     """Go on from the checkpoint that an interrupted run left beside the scene folder."""
     force: bool = False
-    """Replace the scene folder if it exists."""
+    """Replace a scene folder."""
     json: bool = False
     """One JSON object on stdout."""
 
@@ -27,6 +27,7 @@ class Fit(FitOptions):
         """Fit, write the scene folder, report."""
         from ...reconstruct.errors import InputError
         from ...reconstruct.files import atomic_folder
+        from ...reconstruct.files.replacing import SCENE, check_replaceable
         from ...reconstruct.fit import FitError, save_fit
         from ..fit import checkpoint_of, fit_and_report
         from ..progress import Reporter
@@ -34,6 +35,7 @@ class Fit(FitOptions):
         out = self.out or Path("scenes") / self.capture.resolve().stem
         if out.exists() and not self.force:
             raise InputError(f"{out} exists already; it is only replaced with --force")
+        check_replaceable(out, SCENE, (self.capture,))
         reporter = Reporter()
         checkpoint = checkpoint_of(out)
         try:

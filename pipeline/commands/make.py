@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Make:
     """Turn a photo into a place to walk through."""
 
-    inputs: tyro.conf.Positional[tuple[Path, ...]]
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")]
     """One photo; none with --text."""
     text: str | None = None
     """What the photo shows, for generators that read text. Without a photo: the place to build, in English. Rooms,
@@ -56,7 +57,7 @@ class Make:
     port: int = 8080
     """Of the viewer."""
     force: bool = False
-    """Replace the scene folder if it exists."""
+    """Replace a scene folder."""
     json: bool = False
     """One JSON object on stdout."""
 
@@ -64,11 +65,11 @@ class Make:
         """Make the scene, show it growing, and keep showing it until Ctrl-C."""
         from ...reconstruct.errors import InputError
         from ..device import pick_device
-        from ..make import MakeOptions, default_folder, expect, make_scene
+        from ..make import MakeOptions, check_request, default_folder, expect, make_scene
         from ..progress import Reporter
 
-        if not self.inputs and not self.text:
-            raise InputError("no photo was given; --text works without one")
+        if not self.inputs and not (self.text and self.text.strip()):
+            raise InputError("no photo was given, and no --text that says anything")
         options = MakeOptions(
             preset=self.preset, trajectory=self.trajectory, focal_px=self.focal_px, seed=self.seed,
             depth_model=self.depth_model, text=self.text, generator=self.generator,
@@ -76,8 +77,9 @@ class Make:
             device=pick_device(self.device),
         )  # fmt: skip
         out = self.out or default_folder(self.inputs[0] if self.inputs else Path("text"))
+        check_request(self.inputs, out, options, overwrite=self.force)
         reporter = Reporter()
-        reporter.note(expect(options))
+        reporter.note(expect(options, photo=bool(self.inputs)))
         live = self._open_viewer(reporter, options) if self.view and not self.json else None
         report = make_scene(self.inputs, out, options, reporter=reporter, watcher=live, overwrite=self.force)
         reporter.note(
@@ -87,7 +89,7 @@ class Make:
             json.dump(asdict(report), sys.stdout, indent=1)
             print(flush=True)
         if live is None:
-            reporter.note(f"Walk in it with: cosmorama view {out}")
+            reporter.note(f"Walk in it with: cosmorama view {quote(str(out))}")
         else:
             reporter.note(f"Walk in it at {live.url}; Ctrl+C ends the viewer")
             live.wait()

@@ -20,11 +20,11 @@ class Render:
     cameras: Path
     """A nerfstudio transforms.json in the scene's world."""
     out: Path
-    """Folder for the pictures; made if it is not there."""
+    """Folder for the pictures and cameras.json, which tells where they were taken; made if it is not there."""
     depth: bool = False
     """Also write expected z depth in scene units: NAME.depth.npy, float32, 0 where there is nothing."""
     force: bool = False
-    """Replace the folder if it exists."""
+    """Replace a folder of rendered pictures."""
     json: bool = False
     """One JSON object on stdout."""
 
@@ -39,8 +39,9 @@ class Render:
         reporter = Reporter()
         with reporter.stage("render") as advance:
             names = render_to_folder(
-                scene, images, self.out, depth=self.depth, overwrite=self.force, on_progress=advance
-            )
+                scene, images, self.out, depth=self.depth, overwrite=self.force,
+                made_from=(self.scene, self.cameras), on_progress=advance,
+            )  # fmt: skip
         if self.json:
             seconds = reporter.seconds["render"]
             json.dump({"out": str(self.out), "files": names, "seconds": seconds}, sys.stdout, indent=1)

@@ -26,7 +26,7 @@ class TrainDepth:
     """
 
     data: Path
-    """Folder of ``cosmorama train world``, or of features cached before."""
+    """Folder of `cosmorama train world`, or of features cached before."""
     out: Path
     """Folder of the run."""
     preset: Literal["cpu", "gpu"] = "cpu"

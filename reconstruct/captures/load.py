@@ -229,6 +229,8 @@ def _cloud_of_transforms(path: Path) -> SparseCloud | None:
     name = json.loads(path.read_text()).get("ply_file_path")
     if name is None:
         return None
+    if not isinstance(name, str):
+        raise InputError(f"{path}: ply_file_path is no file name")
     import trimesh
 
     try:

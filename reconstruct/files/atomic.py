@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError
@@ -37,7 +37,8 @@ def atomic_write(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
         _check_free(path, overwrite)  # writing may have taken a while
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         _remove_folders(made)
         if isinstance(error, OSError):
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
@@ -53,12 +54,14 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
 
     Args:
         path: the folder to make.
-        overwrite: replace an existing folder with all that is in it; otherwise it is an error.
+        overwrite: replace an existing folder with all that is in it, see ``check_replaceable``; otherwise it is an
+            error.
 
     Raises:
         InputError: the target exists and may not be replaced, is a file, or cannot be made.
     """
     path = Path(path)
+    path = path if path.name else path.resolve()
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; a folder was to be made there")
     _check_free(path, overwrite)
@@ -78,7 +81,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
 
 def _check_free(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already; it is only replaced with --force (overwrite=True)")
+        raise InputError(f"{path} exists already; it is only replaced with --force")
 
 
 def _beside(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 from importlib import import_module
@@ -20,6 +21,8 @@ from .atomic import atomic_write
 from .axes import fit_to_format, from_y_up
 from .ply import read_ply_header
 from .splat_file import MAX_SPLATS, SplatFile, at_most, drop_unusable
+
+log = logging.getLogger(__name__)
 
 CODECS = {
     ".ply": "ply",
@@ -45,7 +48,8 @@ def splat_suffix(path: str | Path) -> str | None:
 def read_splats(path: str | Path, *, max_splats: int = MAX_SPLATS) -> SplatFile:
     """Read splats of any format, by suffix.
 
-    Formats that prescribe their own axes are turned into x right, y down, z forward, with ``up`` set.
+    Formats that prescribe their own axes are turned into x right, y down, z forward, with ``up`` set. Splats that no
+    renderer can show are dropped, with a note and a warning in the log.
 
     Args:
         path: the file.
@@ -66,6 +70,8 @@ def read_splats(path: str | Path, *, max_splats: int = MAX_SPLATS) -> SplatFile:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     gaussians, motion, notes = drop_unusable(file.gaussians, file.motion, str(path))
+    if len(gaussians) < len(file.gaussians):
+        log.warning("%s: %s", path, notes[-1])
     file = replace(file, gaussians=gaussians, motion=motion, notes=file.notes + notes)
     return from_y_up(file) if module.TRAITS.axes == "y up" else file
 

@@ -75,7 +75,7 @@ def fit_capture(
     config = replace(config, background=capture.background)
     fitted, kept = split_held_out(len(capture.views), hold_out_every)
     if not fitted:
-        raise InputError(f"{len(capture.views)} photos are too few to hold out every {hold_out_every}th")
+        raise InputError(f"{len(capture.views)} photos are too few to hold out one in {hold_out_every}")
     train, held_out = capture.views[fitted], capture.views[kept]
     before = time.perf_counter()
     maps = match_views(train) if config.surface is not None and len(train) > 2 else None

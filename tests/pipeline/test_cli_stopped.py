@@ -1,8 +1,11 @@
 """How a stopped command ends."""
 
 import os
+import signal
 import subprocess
 import sys
+
+import pytest
 
 
 def run_script(tmp_path, script):
@@ -45,6 +48,34 @@ def test_an_interrupt_that_falls_into_a_callback_from_c_is_not_lost(tmp_path):
         "cli.main()\n",
     )
     assert (done.returncode, done.stderr) == (130, "cosmorama: stopped\n")
+
+
+HANGS_UP = (
+    "import os, signal, time\n"
+    "from cosmorama.pipeline import cli\n"
+    "def run(arguments):\n"
+    "    try:\n"
+    "        os.kill(os.getpid(), signal.SIGHUP)\n"
+    "        time.sleep(0.1)\n"
+    "        print('went on')\n"
+    "    finally:\n"
+    "        os.kill(os.getpid(), signal.SIGHUP)\n"
+    "        time.sleep(0.1)\n"
+    "        print('tidied up')\n"
+    "cli._run = run\n"
+)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this platform has no SIGHUP")
+def test_a_closed_terminal_stops_a_command_which_tidies_up_even_if_told_twice(tmp_path):
+    done = run_script(tmp_path, HANGS_UP + "signal.signal(signal.SIGHUP, signal.SIG_DFL)\ncli.main()\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "tidied up\n", "cosmorama: stopped\n")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this platform has no SIGHUP")
+def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path):
+    done = run_script(tmp_path, HANGS_UP + "signal.signal(signal.SIGHUP, signal.SIG_IGN)\ncli.main()\n")
+    assert (done.returncode, done.stdout) == (0, "went on\ntidied up\n")
 
 
 def test_a_reader_who_has_seen_enough_ends_it_in_silence(tmp_path):

@@ -21,6 +21,14 @@ def test_it_tells_what_is_missing(monkeypatch):
     assert "missing no-such-package: pip install 'cosmorama[photo]'" in text
 
 
+def test_what_needs_a_gpu_is_not_ok_without_one():
+    found = doctor.examine()
+    found["extras"]["gpu"]["packages"] = {"gsplat": "1.5.3"}
+    for gpu, state in ((None, "no use here"), ("H200", ": ok")):
+        found["hardware"]["gpu"] = gpu
+        assert state in next(line for line in doctor.lines(found) if line.startswith("  gpu "))
+
+
 def test_it_fetches_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("COSMORAMA_CACHE", str(tmp_path))
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("something was fetched"))

@@ -110,12 +110,26 @@ def test_bad_targets_are_named(scene, tmp_path):
         ("mesh.glb", "splats", "splats"),
         ("room.usdz", "mesh", "mesh"),
         ("room.obj", "auto", "mesh"),
-        ("room.obj", "splats", "mesh"),
         ("room.html", "auto", "page"),
         ("mesh.HTML", "mesh", "page"),
-        ("mesh.compressed.ply", "mesh", "splats"),
-        ("mesh.spz", "mesh", "splats"),
+        ("mesh.compressed.ply", "auto", "splats"),
+        ("mesh.spz", "splats", "splats"),
     ],
 )
 def test_splats_and_meshes_are_told_apart(name, choice, kind):
     assert target_kind(Path(name), choice) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [("d.spz", "mesh"), ("d.compressed.ply", "mesh"), ("d.sog", "collider"), ("room.obj", "splats")],
+)
+def test_formats_that_cannot_hold_what_was_chosen_are_refused(name, choice):
+    with pytest.raises(InputError, match=rf"{name}: \..* files hold"):
+        target_kind(Path(name), choice)
+
+
+@pytest.mark.parametrize(("option", "value"), [("faces", 0), ("texture", -1), ("texture", 5)])
+def test_bad_options_are_told_before_the_scene_is_read(tmp_path, option, value):
+    with pytest.raises(InputError, match=f"--{option} must be"):
+        export(tmp_path / "nowhere.ply", tmp_path / "mesh.glb", f"--{option}", value)

@@ -116,3 +116,26 @@ def test_bench_prints_one_object(capture: Path, capsys: pytest.CaptureFixture[st
 def test_bad_options_get_one_line(capture: Path, tmp_path: Path, change: dict, message: str):
     with pytest.raises(InputError, match=message):
         replace(options(capture, tmp_path / "out"), **change).run()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iterations": 0},
+        {"splats": -3},
+        {"sh_degree": 9},
+        {"seed": -1},
+        {"hold_out_every": -1},
+        {"perceptual": float("nan")},
+    ],
+)
+def test_bad_options_are_told_before_anything_is_loaded(tmp_path: Path, change: dict):
+    (name,) = change
+    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} must be"):
+        replace(options(tmp_path / "nowhere", tmp_path / "out"), **change).run()
+
+
+def test_nothing_to_resume_from(capture: Path, tmp_path: Path):
+    with pytest.raises(InputError, match=r"out\.checkpoint.*no such checkpoint"):
+        replace(options(capture, tmp_path / "out"), resume=True).run()
+    assert not list(tmp_path.iterdir())

@@ -50,6 +50,8 @@ def test_a_sentence_becomes_a_photo_seen_from_the_worlds_camera():
     assert torch.equal(painter.request.cameras.world_from_cam[0], torch.eye(4))
     given = imagine_photo("a kitchen", painter, long_side=96, focal_px=80.0).photo
     assert given.camera.intrinsics[0, 0, 0] == 80
+    with pytest.raises(InputError, match="field of view"):
+        imagine_photo("a kitchen", painter, long_side=96, focal_px=1.0)
 
 
 def test_hole_filling_cannot_start_from_nothing():

@@ -1,6 +1,7 @@
 """The chain on a real photo. Depth comes from a ramp where the network's answer does not matter."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import trimesh
 from PIL import Image
 
 from cosmorama.pipeline.depth import DepthMap
-from cosmorama.pipeline.make import MakeOptions, default_folder, make_scene
+from cosmorama.pipeline.make import MakeOptions, check_request, default_folder, make_scene
 from cosmorama.pipeline.presets import Preset
 from cosmorama.pipeline.watch import Nobody
 from cosmorama.reconstruct.errors import InputError
@@ -145,10 +146,38 @@ def test_an_existing_folder_is_not_replaced_unasked(scene, demo_photo):
     assert (scene[0] / "scene.ply").stat().st_mtime_ns == before
 
 
+def test_what_is_no_scene_is_not_replaced(scene, demo_photo, tmp_path):
+    shutil.copy(demo_photo, tmp_path / "photo.jpg")
+    (tmp_path / "thesis.txt").write_text("mine")
+    for photo, reason in ((tmp_path / "photo.jpg", "is needed"), (demo_photo, "no part of a scene")):
+        with pytest.raises(InputError, match=reason):
+            check_request([photo], tmp_path, MakeOptions(), overwrite=True)
+    check_request([demo_photo], scene[0], MakeOptions(), overwrite=True)
+
+
 def test_failure_in_the_middle_leaves_nothing(demo_photo, tmp_path):
-    with pytest.raises(InputError, match="zigzag"):
-        make(demo_photo, tmp_path / "scene", trajectory="zigzag")
+    class Failing(RampWithBox):
+        def __call__(self, image, focal_px):
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        make_scene([demo_photo], tmp_path / "scene", MakeOptions(preset=TINY), depth_estimator=Failing())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trajectory": "zigzag"},
+        {"seed": -1},
+        {"generated_weights": (0.5, float("nan"))},
+        {"generated_weights": (-1.0, 0.25)},
+        {"perceptual": float("inf")},
+    ],
+)
+def test_what_cannot_work_is_told_at_once(demo_photo, tmp_path, changes):
+    with pytest.raises(InputError):
+        check_request([demo_photo], tmp_path / "scene", MakeOptions(**changes), overwrite=False)
 
 
 def test_a_folder_that_cannot_be_written(demo_photo, tmp_path):
@@ -180,9 +209,23 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, bad):
     run = run_cli("make", tmp_path / bad, "--out", tmp_path / "scene", "--no-view", "--json")
     assert run.returncode == 2
     assert run.stdout == ""
-    assert "Traceback" not in run.stderr
-    assert bad in run.stderr.strip().splitlines()[-1]
+    (line,) = run.stderr.strip().splitlines()
+    assert bad in line
     assert not (tmp_path / "scene").exists()
+
+
+def test_depth_is_written_over_nothing(demo_photo, tmp_path):
+    for name in ("photo.png", "old.npy", "new-depth.png"):
+        shutil.copy(demo_photo, tmp_path / name)
+    for arguments in (
+        ["photo.png", "photo.png", "--force"],
+        ["photo.png", "old.npy"],
+        ["photo.png", "new.npy"],
+    ):
+        run = run_cli("depth", *arguments, cwd=tmp_path)
+        assert run.returncode == 2
+        assert len(run.stderr.strip().splitlines()) == 1
+    assert {p.read_bytes() for p in tmp_path.iterdir()} == {demo_photo.read_bytes()}
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

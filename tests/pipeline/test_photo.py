@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cosmorama.pipeline.photo import DEFAULT_FOV_DEG, load_photo
+from cosmorama.pipeline.photo import DEFAULT_FOV_DEG, check_photo, load_photo
 from cosmorama.reconstruct.errors import InputError
 
 
@@ -136,6 +137,9 @@ def test_absurd_input_gets_one_line(tmp_path, name, data, message):
         load_photo(tmp_path / name)
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
+    if name not in ("truncated.jpg", "lying.png"):  # which only decoding tells
+        with pytest.raises(InputError, match=message):
+            check_photo(tmp_path / name)
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -145,7 +149,36 @@ def test_missing_file_and_folder(tmp_path):
         load_photo(tmp_path)
 
 
-@pytest.mark.parametrize("focal", [0.0, -5.0, float("nan"), float("inf")])
+def test_only_files_of_a_sensible_size_are_read(tmp_path):
+    (tmp_path / "link.png").symlink_to(saved(tmp_path, "a.png"))
+    assert load_photo(tmp_path / "link.png").image.shape == (48, 64, 3)
+    (tmp_path / "device.png").symlink_to("/dev/null")
+    with pytest.raises(InputError, match="a device or a pipe"):
+        load_photo(tmp_path / "device.png")
+    (tmp_path / "sparse.jpg").touch()
+    os.truncate(tmp_path / "sparse.jpg", 1 << 40)
+    with pytest.raises(InputError, match="too large"):
+        load_photo(tmp_path / "sparse.jpg")
+
+
+def test_a_clip_is_told_from_a_photo(tmp_path):
+    (tmp_path / "cat.MP4").write_bytes(b"\0\0\0\x18ftypmp42")
+    with pytest.raises(InputError, match="clips are not supported yet"):
+        load_photo(tmp_path / "cat.MP4")
+    with pytest.raises(InputError, match="No such file"):
+        load_photo(tmp_path / "dog.mp4")
+
+
+@pytest.mark.parametrize("focal", [0.0, -5.0, float("nan"), float("inf"), 1.0, 8.0, 8000.0])
 def test_absurd_focal_lengths(tmp_path, focal):
-    with pytest.raises(InputError, match="focal length"):
-        load_photo(saved(tmp_path, "a.png"), focal_px=focal)
+    path = saved(tmp_path, "a.png")
+    for read in (load_photo, check_photo):
+        with pytest.raises(InputError, match="focal length"):
+            read(path, focal_px=focal)
+
+
+@pytest.mark.parametrize("film_mm", [1, 9000])
+def test_absurd_focal_lengths_in_exif_are_ignored(tmp_path, film_mm):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = film_mm
+    assert load_photo(saved(tmp_path, "a.jpg", exif=exif)).focal_source == "default"

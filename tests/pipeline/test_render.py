@@ -9,7 +9,7 @@ from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.gaussians import gaussians_from_points
 from cosmorama.reconstruct.motion import Motion
 from cosmorama.reconstruct.scene import Scene
-from cosmorama.reconstruct.transforms_json import images_from_cameras
+from cosmorama.reconstruct.transforms_json import images_from_cameras, read_transforms
 
 CAMERA = Cameras(torch.eye(4)[None], pinhole_intrinsics(40.0, 32, 24)[None], 32, 24)
 RED = gaussians_from_points(
@@ -42,3 +42,18 @@ def test_cameras_with_a_time_see_the_scene_then(tmp_path):
 def test_an_existing_folder_is_kept(tmp_path):
     with pytest.raises(InputError, match="exists"):
         render_to_folder(Scene(RED), images_from_cameras(CAMERA), tmp_path)
+
+
+def test_only_rendered_pictures_are_replaced(tmp_path):
+    out, images = tmp_path / "out", images_from_cameras(CAMERA)
+    for _ in range(2):
+        render_to_folder(Scene(RED), images, out, depth=True, overwrite=True)
+    (taken,) = read_transforms(out / "cameras.json")
+    assert taken.image == out / "0000.png"
+    torch.testing.assert_close(taken.world_from_cam, CAMERA.world_from_cam[0])
+    with pytest.raises(InputError, match="is needed"):
+        render_to_folder(Scene(RED), images, out, overwrite=True, made_from=[out / "cameras.json"])
+    (out / "photo.jpg").write_text("mine")
+    with pytest.raises(InputError, match="no part of rendered pictures"):
+        render_to_folder(Scene(RED), images, out, overwrite=True)
+    assert (out / "photo.jpg").exists()

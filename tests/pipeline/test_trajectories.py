@@ -1,9 +1,12 @@
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 import torch
 
-from cosmorama.pipeline.trajectories import Reach, TrajectoryName, plan_trajectory, reach_of
+from cosmorama.pipeline.make import plan_cameras
+from cosmorama.pipeline.presets import named_preset
+from cosmorama.pipeline.trajectories import Reach, TrajectoryName, check_trajectory, plan_trajectory, reach_of
 from cosmorama.reconstruct.cameras import Cameras, look_at, pinhole_intrinsics
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.transforms_json import images_from_cameras, write_transforms
@@ -38,6 +41,32 @@ def test_nothing_is_run_into():
         assert plan_trajectory(name, HOME, REACH, 60).positions[:, 2].max() < 0.6 * REACH.near
 
 
+@pytest.mark.parametrize("views", [6, 12, 24])
+@pytest.mark.parametrize("name", get_args(TrajectoryName))
+def test_once_along_a_path_no_two_cameras_see_the_same(name, views):
+    path = plan_trajectory(name, HOME, REACH, views + 1, once=True)
+    assert torch.isclose(path.world_from_cam, torch.eye(4), atol=1e-5).all(-1).all(-1).any()
+    seen = torch.cat([path.positions / REACH.step, path.forward], dim=-1)
+    assert torch.pdist(seen).min() > 0.35 / views
+
+
+@pytest.mark.parametrize("name", ["dolly", "pan"])
+def test_views_are_generated_once_along_a_line_and_the_clip_comes_back(name):
+    preset = named_preset("draft")
+    clip, views = plan_cameras(SimpleNamespace(camera=HOME), REACH, name, preset)
+    seen, loop = (torch.cat([cameras.positions, cameras.forward], dim=-1) for cameras in (views, clip))
+    assert len(views) == preset.views
+    assert torch.pdist(seen).min() > 0.05
+    assert torch.dist(loop[0], loop[-1]) < 0.1
+
+
+@pytest.mark.parametrize("name", ["dolly", "pan"])
+def test_once_along_a_line_reaches_as_far_as_the_loop(name):
+    loop, once = (plan_trajectory(name, HOME, REACH, 13 - loop, once=not loop) for loop in (True, False))
+    for a, b in ((loop.positions, once.positions), (loop.forward, once.forward)):
+        assert torch.allclose(a.amax(0), b.amax(0), atol=1e-5)
+
+
 def test_orbit_keeps_the_focus_in_the_middle():
     path = plan_trajectory("orbit", HOME, REACH, 20)
     pixels, _ = path.project(torch.tensor([0.0, 0.0, REACH.focus]).expand(20, 1, 3))
@@ -61,3 +90,6 @@ def test_cameras_from_a_file(tmp_path):
 def test_unknown_names_are_told_with_the_known_ones():
     with pytest.raises(InputError, match=r"zigzag.*orbit, spiral"):
         plan_trajectory("zigzag", HOME, REACH, 5)
+    with pytest.raises(InputError, match=r"zigzag.*orbit, spiral"):
+        check_trajectory("zigzag")
+    check_trajectory("orbit")

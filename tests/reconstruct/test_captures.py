@@ -196,6 +196,11 @@ def forget_names(folder: Path) -> None:
     (folder / "transforms.json").write_text(json.dumps(data))
 
 
+def name_a_cloud_by_number(folder: Path) -> None:
+    data = json.loads((folder / "transforms.json").read_text())
+    (folder / "transforms.json").write_text(json.dumps({**data, "ply_file_path": 3}))
+
+
 def remove_transforms(folder: Path) -> None:
     (folder / "transforms.json").unlink()
 
@@ -206,6 +211,7 @@ def remove_transforms(folder: Path) -> None:
         (break_image, "cannot be read as an image"),
         (remove_images, "none of its 4 images exists"),
         (change_shape, "has 30x40 pixels, its camera 40x30"),
+        (name_a_cloud_by_number, "ply_file_path is no file name"),
         (forget_names, "no frame names an image"),
         (remove_transforms, "no capture: neither transforms.json nor a COLMAP model"),
     ],

@@ -178,6 +178,17 @@ def test_unusable_splats_are_dropped_with_a_note(splats, tmp_path):
     assert not (tmp_path / "y.ply").exists()
 
 
+def test_dropped_splats_are_told_in_the_log(splats, tmp_path, caplog):
+    write_splats(tmp_path / "x.ply", splats)
+    whole = bytearray((tmp_path / "x.ply").read_bytes())
+    read_splats(tmp_path / "x.ply")
+    assert caplog.text == ""
+    whole[-4:] = b"\0\0\xc0\x7f"  # not a number: the last number of the last quaternion
+    (tmp_path / "x.ply").write_bytes(whole)
+    read_splats(tmp_path / "x.ply")
+    assert "x.ply: 1 of 600 splats were dropped" in caplog.text
+
+
 def test_infinite_opacities_and_flat_scales_are_clamped(tmp_path):
     splats = sample_splats(4)
     logits = torch.tensor([torch.inf, -torch.inf, 0.0, 1.0])

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.gaussians import gaussians_from_points
 from cosmorama.reconstruct.motion import Motion
-from cosmorama.reconstruct.scene import Scene, load_scene, save_scene
+from cosmorama.reconstruct.scene import MAX_BYTES, Scene, load_scene, save_scene
 from cosmorama.reconstruct.transforms_json import PosedImage
 
 SPLATS = gaussians_from_points(torch.randn(7, 3), torch.rand(7, 3), torch.rand(7) + 0.1, sh_degree=1)
@@ -65,6 +65,7 @@ def test_what_is_no_scene_is_one_line(tmp_path):
         json.dumps({"metres_per_unit": 0}),
         json.dumps({"metres_per_unit": float("nan")}),
         "[" * 100_000,
+        " " * MAX_BYTES + "{}",
     ],
 )
 def test_broken_descriptions_are_one_line(tmp_path, content):

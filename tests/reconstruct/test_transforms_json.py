@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -67,7 +68,17 @@ def test_instant_ngp_and_blender_dialects(tmp_path):
         ({"frames": [{**FRAME, "transform_matrix": "x"}]}, "frame 0"),
         ({"frames": [{**FRAME, "fl_x": -1.0}]}, "focal length"),
         ({"frames": [{**FRAME, "w": 10**9}]}, "image size"),
+        ({"frames": [{**FRAME, "w": 30_000, "h": 30_000}]}, "image size"),
+        ({"frames": [{**FRAME, "w": float("inf")}]}, "frame 0"),
+        ({"frames": [{**FRAME, "fl_x": 1e300}]}, "focal length"),
+        ({"frames": [{**FRAME, "fl_x": 10**400}]}, "frame 0"),
+        ({"frames": [{**FRAME, "transform_matrix": {"a": 1}}]}, "frame 0"),
+        ({"camera_angle_x": 0, "frames": [{k: v for k, v in FRAME.items() if k != "fl_x"}]}, "frame 0"),
         ({"frames": [5]}, "not a transforms.json"),
+        ("[" * 100_000, "not a transforms.json"),
+        ({"frames": [{**FRAME, "time": "noon"}]}, "frame 0"),
+        ({"frames": [{**FRAME, "time": [1]}]}, "frame 0"),
+        ({"frames": [{**FRAME, "time": float("inf")}]}, "time inf"),
     ],
 )
 def test_bad_files_get_one_line(tmp_path, content, message):
@@ -79,3 +90,39 @@ def test_bad_files_get_one_line(tmp_path, content, message):
 def test_missing_file():
     with pytest.raises(InputError, match="no such file"):
         read_transforms("/nowhere/transforms.json")
+
+
+@pytest.mark.parametrize("key", ["file_path", "mask_path", "depth_file_path"])
+@pytest.mark.parametrize("name", [5, ["a.png"], {}, "a\0.png", "a" * 5000 + ".png", "\ud800"])
+def test_paths_that_are_none_get_one_line(tmp_path, key, name):
+    with pytest.raises(InputError, match=f"frame 0: {key}") as caught:
+        read_transforms(write(tmp_path / "transforms.json", {"frames": [{**FRAME, key: name}]}))
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 500
+
+
+def test_a_path_too_long_for_a_suffix_is_kept(tmp_path):
+    frame = {**FRAME, "file_path": "a" * 253}
+    (entry,) = read_transforms(write(tmp_path / "transforms.json", {"frames": [frame]}))
+    assert entry.image == tmp_path / ("a" * 253)
+
+
+def test_an_image_that_its_size_cannot_be_read_from(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    frame = {"transform_matrix": FRAME["transform_matrix"], "fl_x": 5.0, "file_path": "a.png"}
+    with pytest.raises(InputError, match=r"a\.png cannot be read as an image"):
+        read_transforms(write(tmp_path / "transforms.json", {"frames": [frame]}))
+
+
+def test_photos_of_the_largest_cameras_are_read(tmp_path):
+    (entry,) = read_transforms(
+        write(tmp_path / "transforms.json", {"frames": [{**FRAME, "w": 12_000, "h": 9_000}]})
+    )
+    assert (entry.width, entry.height) == (12_000, 9_000)
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    path = write(tmp_path / "transforms.json", "{}")
+    os.truncate(path, 1 << 40)
+    with pytest.raises(InputError, match="too large"):
+        read_transforms(path)

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.files import write_splats
 from cosmorama.reconstruct.scene import Scene, load_scene, save_scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
-from cosmorama.viewer import render, show_scene
+from cosmorama.viewer import LiveSession, render, show_scene
 from cosmorama.viewer.glance import glance
 from cosmorama.viewer.headless import psnr
 from cosmorama.viewer.listener import Listener
@@ -87,6 +88,17 @@ def test_what_is_not_plain_is_left_to_the_reader_of_all_formats(tmp_path, make_g
     assert glance(tmp_path / "broken") is None
 
 
+def test_a_glance_survives_hostile_json(tmp_path, make_gaussians, make_camera):
+    scene_folder(tmp_path / "a", make_gaussians(50), make_camera())
+    entries = json.loads((tmp_path / "a" / "transforms.json").read_text())
+    entries["frames"][0]["w"] = float("inf")
+    for content in ("[" * 100_000, json.dumps(entries)):
+        (tmp_path / "a" / "transforms.json").write_text(content)
+        assert glance(tmp_path / "a") is None
+    os.truncate(tmp_path / "a" / "transforms.json", 1 << 40)
+    assert glance(tmp_path / "a") is None
+
+
 def test_the_first_picture_needs_no_torch(tmp_path, make_gaussians):
     write_splats(tmp_path / "a.ply", make_gaussians(200))
     script = (
@@ -144,3 +156,17 @@ def test_the_address_is_told_before_the_scene_is_read(tmp_path, make_gaussians, 
         with pytest.raises(pytest.fail.Exception):
             show_scene(tmp_path / name, port=0, block=False, announce=lambda _: told.append("address"))
         assert told == order
+
+
+@pytest.mark.parametrize("port", [-1, 99_999])
+def test_a_port_that_there_cannot_be_is_refused(tmp_path, make_gaussians, monkeypatch, port):
+    write_splats(tmp_path / "a.ply", make_gaussians(50))
+    monkeypatch.setattr("cosmorama.viewer.show._view", lambda *_: pytest.fail("the scene was read"))
+    before = threading.active_count()
+    for start in (
+        lambda: show_scene(tmp_path / "a.ply", port=port, block=False),
+        lambda: LiveSession(port=port),
+    ):
+        with pytest.raises(InputError, match=f"a port must be .* not {port}"):
+            start()
+    assert threading.active_count() == before
