@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..reconstruct.cameras import Cameras, cat_cameras, turned
 from ..reconstruct.rasterize import rasterize
 from ..reconstruct.scene import Scene, load_scene
 from .demo import demo_photo
@@ -46,14 +47,19 @@ def _run_once(photo: Path, preset: str) -> dict[str, Any]:
 WIDER = 1.8
 """Extent of the path from which voids are counted, beside the one that the scene was made for; none of those from which
 scenes are mended."""
+TURNED = ((-38.0, 0.0), (-20.0, 0.0), (20.0, 0.0), (38.0, 0.0), (0.0, 18.0), (0.0, -18.0))
+"""Degrees to the right and up by which the head is turned at the photo's place, likewise."""
 
 
 def voids(scene: Scene) -> float:
-    """Share of pixels that show nothing, seen from an orbit ``WIDER`` than the planned one."""
+    """Share of pixels that show nothing, from an orbit ``WIDER`` than the planned one and with the head ``TURNED``."""
     home = scene.home
     assert home is not None
     with torch.no_grad():
         depth = rasterize(scene.gaussians, home).median_depth[0]
         cameras = plan_trajectory("orbit", home, reach_of(depth[depth > 0][None]), 9, extent=WIDER)
+        poses = home.world_from_cam[0] @ turned(TURNED)
+        beside = Cameras(poses, home.intrinsics.expand(len(poses), 3, 3), home.width, home.height)
+        cameras = cat_cameras([cameras, beside])
         shown = [float((rasterize(scene.gaussians, c).alpha > COVERED).float().mean()) for c in cameras]
     return 1 - sum(shown) / len(shown)

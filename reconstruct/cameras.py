@@ -149,6 +149,13 @@ def focal_px_from_fov(fov_deg: float, length_px: int) -> float:
     return length_px / (2 * math.tan(math.radians(fov_deg) / 2))
 
 
+def turned(degrees: Sequence[tuple[float, float]]) -> Float[Tensor, "n 4 4"]:
+    """Poses at the origin of who looks ahead, +z, and turns the head by these angles: to the right, then up."""
+    yaw, pitch = torch.tensor(degrees).deg2rad().unbind(-1)
+    ahead = torch.stack([yaw.sin() * pitch.cos(), -pitch.sin(), yaw.cos() * pitch.cos()], dim=-1)
+    return look_at(torch.zeros_like(ahead), ahead)
+
+
 def look_at(
     position: Float[Tensor, "*batch 3"],
     target: Float[Tensor, "*batch 3"],

@@ -15,7 +15,7 @@ from functools import partial
 
 import torch
 
-from ...reconstruct.cameras import Cameras, cat_cameras, look_at
+from ...reconstruct.cameras import Cameras, cat_cameras, look_at, turned
 from ...reconstruct.gaussians import Gaussians
 from ...reconstruct.lift import lift
 from ...reconstruct.mesh.grid import DepthPicture
@@ -35,6 +35,10 @@ OVERLAP = 2
 """Pixels by which they go on under the rim of what was there."""
 SIGMA_PX, MAX_STRETCH = 0.8, 12.0
 """Of their splats: what is coarse is seen from near and from the side, and rubber is better than a void."""
+TURNED = ((-30.0, 0.0), (30.0, 0.0), (0.0, 24.0), (0.0, -24.0))
+"""Degrees to the right and up by which a camera at the photo's place is turned."""
+TURNED_SCALE, TURNED_LENS = 0.45, 0.7
+"""Size and focal length of what it sees, beside the photo's: 40 degrees from the middle are still inside."""
 WIDE, WIDER = 1.5, 2.0
 """Extents, beside the planned path's, of those from which cracks are looked for."""
 
@@ -47,8 +51,8 @@ def grow_outskirts(
     around: DepthPicture | None = None,
     on_view: Callable[[int, int, Gaussians], bool] | None = None,
 ) -> Growth:
-    """Splats and pieces for what the scene does not show yet around the photo, from a ring around its camera, and in
-    cracks.
+    """Splats and pieces for what the scene does not show yet around the photo: from a ring around its camera, in
+    cracks, and beside, above and below.
 
     Args:
         growth: the scene so far.
@@ -66,6 +70,7 @@ def grow_outskirts(
         *frame,
         (ring_cameras(home, reach), True),
         (crack_cameras(home, reach), False),
+        (turned_cameras(home), True),
     ]
     generator = InpaintGenerator()
     total, before = sum(len(cameras) for cameras, _ in groups), 0
@@ -113,6 +118,17 @@ def crack_cameras(home: Cameras, reach: Reach) -> Cameras:
     ends = [plan_trajectory("orbit", home, reach, 4, extent=extent)[[1, 3]] for extent in (WIDER, WIDE)]
     around = plan_trajectory("spiral", home, reach, 9, extent=WIDER)[[1, 3, 5, 7]]
     return cat_cameras([*ends, around])
+
+
+def turned_cameras(home: Cameras) -> Cameras:
+    """Cameras at the photo's place that look to the sides, up and down.
+
+    Args:
+        home: the photo's, a batch of one.
+    """
+    poses = home.world_from_cam[0] @ turned(TURNED)
+    cameras = Cameras(poses, home.intrinsics.expand(len(poses), 3, 3), home.width, home.height)
+    return _seen_wider(cameras, TURNED_LENS, TURNED_SCALE)
 
 
 def _seen_wider(cameras: Cameras, lens: float, scale: float) -> Cameras:

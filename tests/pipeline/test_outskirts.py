@@ -9,10 +9,17 @@ from cosmorama.pipeline.generators.inpaint import InpaintGenerator
 from cosmorama.pipeline.growth.frame import grow_frame
 from cosmorama.pipeline.growth.grow import grow
 from cosmorama.pipeline.growth.layers import grow_layers
-from cosmorama.pipeline.growth.outskirts import RING, RING_SCALE, crack_cameras, grow_outskirts, ring_cameras
+from cosmorama.pipeline.growth.outskirts import (
+    RING,
+    RING_SCALE,
+    TURNED,
+    crack_cameras,
+    grow_outskirts,
+    ring_cameras,
+)
 from cosmorama.pipeline.growth.pieces import show
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
-from cosmorama.reconstruct.cameras import Cameras, look_at, pinhole_intrinsics
+from cosmorama.reconstruct.cameras import Cameras, look_at, pinhole_intrinsics, turned
 from cosmorama.reconstruct.lift import lift
 from cosmorama.reconstruct.mesh.grid import DepthPicture
 from cosmorama.reconstruct.rasterize import rasterize
@@ -53,7 +60,7 @@ def test_who_leaves_the_path_looks_into_no_void():
     before, after = ([voids(g, camera) for camera in far] for g in (growth.gaussians, around.gaussians))
     assert min(before) > 0.02
     assert max(after) < 0.005
-    views = 1 + len(RING) + len(crack_cameras(HOME, reach))
+    views = 1 + len(RING) + len(crack_cameras(HOME, reach)) + len(TURNED)
     assert calls == [(n + 1, views) for n in range(views)]
     assert len(around.pieces) == len(growth.pieces) + views
     assert around.images is growth.images  # these pictures are nothing to be fitted to
@@ -90,7 +97,7 @@ def test_no_cracks_open_on_wide_paths():
     surface = lift(photo.image, photo.depth, HOME)
     growth = grow_frame(surface, photo, ToldDepth(3.0))
     around = grow_outskirts(growth, photo, reach)
-    last = around.pieces[-len(crack_cameras(HOME, reach)) :]
+    last = around.pieces[-len(crack_cameras(HOME, reach)) - len(TURNED) :]
     count = len(around.gaussians) - sum(int(piece.mask.sum()) for piece in last)
     before_last_look = around.gaussians[torch.arange(count)]
     for kind in ("orbit", "spiral"):
@@ -115,7 +122,7 @@ def test_where_a_wider_picture_is_known_it_is_gone_on_from():
         around=layers.around,
         on_view=lambda *call: calls.append(call),
     )
-    assert len(calls) == len(RING) + len(crack_cameras(HOME, reach_of(photo.depth)))
+    assert len(calls) == len(RING) + len(crack_cameras(HOME, reach_of(photo.depth))) + len(TURNED)
     wide = layers.around.camera
     before, after = (
         rasterize(g, wide).color[0, 3:-3, 3:-3] for g in (layers.growth.gaussians, grown.gaussians)
@@ -129,6 +136,18 @@ def test_the_ring_hides_nothing_of_the_photo():
     around = grow_outskirts(growth, photo, reach_of(photo.depth))
     before, after = (rasterize(g, HOME).color[0] for g in (growth.gaussians, around.gaussians))
     assert (before - after).abs().mean() < 0.004
+
+
+def test_who_turns_the_head_looks_into_no_void():
+    photo = box_before_wall()
+    growth = grow(lift(photo.image, photo.depth, HOME), photo, HOME, InpaintGenerator(), seed=0)
+    around = grow_outskirts(growth, photo, reach_of(photo.depth))
+    for pose in turned([(-40.0, 0.0), (35.0, 5.0), (0.0, 20.0), (0.0, -20.0)]):
+        camera = replace(HOME, world_from_cam=pose[None])
+        assert voids(growth.gaussians, camera) > 0.2
+        assert voids(around.gaussians, camera) < 0.02
+        blue = rasterize(around.gaussians, camera).color[0, ..., 2]
+        assert blue.mean() > 0.5  # the wall goes on
 
 
 def test_voids_are_what_a_wide_path_shows_nothing_of():
