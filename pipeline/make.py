@@ -209,7 +209,8 @@ def expect(options: MakeOptions, *, photo: bool = True) -> str:
     """What will run, on what, for how long and with how much memory: one line before the start."""
     preset = named_preset(options.preset)
     return (
-        f"{'photo' if photo else 'place'} at {preset.long_side} px, {preset.views} views, {preset.iterations} steps on {options.device}; "
+        f"{'photo' if photo else 'place'} at {preset.long_side} px, {preset.views} views, "
+        f"{preset.iterations} steps on {options.device}; "
         f"about {preset.seconds} s and {preset.megabytes / 1000:.1f} GB on two cores"
     )
 

@@ -67,16 +67,19 @@ def surface_normals(
     points: Float[Tensor, "h w 3"], toward_camera: Float[Tensor, "h w 3"], edges: Bool[Tensor, "h w"]
 ) -> Float[Tensor, "h w 3"]:
     """Unit normals towards the camera from central differences; at edges they point at the camera."""
-    padded = F.pad(points.permute(2, 0, 1)[None], (1, 1, 1, 1), mode="replicate")[0].permute(1, 2, 0)
+    padded = _channels_last(F.pad(points.permute(2, 0, 1)[None], (1, 1, 1, 1), mode="replicate"))
     across, down = padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]
     normals = F.normalize(torch.linalg.cross(down, across), dim=-1)
-    smooth = F.avg_pool2d(normals.permute(2, 0, 1)[None], 3, 1, 1, count_include_pad=False)[0].permute(
-        1, 2, 0
-    )
+    smooth = _channels_last(F.avg_pool2d(normals.permute(2, 0, 1)[None], 3, 1, 1, count_include_pad=False))
     normals = F.normalize(smooth, dim=-1)
     normals = torch.where((normals * toward_camera).sum(-1, keepdim=True) < 0, -normals, normals)
     near_edge = window_max(edges.float(), 1) > 0
     return torch.where(near_edge[..., None], toward_camera, normals)
+
+
+def _channels_last(maps: Float[Tensor, "1 c h w"]) -> Float[Tensor, "h w c"]:
+    """In memory, too: norms along an axis of three that is not the last there take forty times as long."""
+    return maps[0].permute(1, 2, 0).contiguous()
 
 
 def _any_tangent(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
