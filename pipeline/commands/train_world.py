@@ -26,9 +26,9 @@ class TrainWorld:
     """Swap width and height in half of the scenes."""
     outdoor_share: float = 0.35
     """Share of scenes in the open."""
-    shots: Literal["mixed", "around", "single"] = "mixed"
+    shots: Literal["mixed", "around", "single", "close"] = "mixed"
     """Paths and single views; groups of 8 views around a home camera (what `train views` learns from); or only single
-    views, close-ups and tilts among them (what `train depth` learns from)."""
+    views, close-ups and tilts among them (what `train depth` learns from), or most of these filled by one thing."""
     photos: Path | None = None
     """Folder of pictures to hang on walls."""
     seed: int = 0

@@ -21,6 +21,10 @@ from ..dinov2 import PATCH
 from .frames import DepthFrame
 from .head import OUTPUT_PER_TOKEN, normalised_focal
 
+OUT_OF_FOCUS = (0.005, 0.05)
+"""Standard deviation of the blur at infinity, in lengths of the long side, by a lens focused on something near."""
+SOFTEST = 0.04
+"""The largest, likewise."""
 SMALLEST_CROP = 0.5
 """Share of a frame's width; small crops teach that what is low in a picture need not be near."""
 
@@ -61,11 +65,42 @@ def make_sample(
     if augment and _uniform(generator, 0, 1) < 0.5:
         photo, depth, far, instances = (value.flip(1) for value in (photo, depth, far, instances))
     if augment:
+        photo = defocus(photo, torch.where(far, torch.inf, depth), generator)
         photo = degrade(photo, generator)
     valid = (depth > 0) & ~far
     canonical = depth / normalised_focal(frame.focal_px, round(crop_w), round(crop_h))
     log_depth = torch.where(valid, canonical.clamp_min(1e-3).log(), 0.0)
     return Sample(photo, log_depth, valid, far, instances)
+
+
+def defocus(
+    photo: Float[Tensor, "h w 3"], depth: Float[Tensor, "hd wd"], generator: torch.Generator
+) -> Float[Tensor, "h w 3"]:
+    """Now and then, close up most often, a lens focused on something in the middle blurs what is nearer or farther.
+
+    Blur is proportional to the difference of inverse depths. What is sharp does not run into what is blurred.
+
+    Args:
+        photo: RGB.
+        depth: z depth in metres; 0 where unknown, infinite for the sky.
+        generator: decides.
+    """
+    rows, columns = (round(_uniform(generator, 0.3, 0.7) * (side - 1)) for side in depth.shape)
+    focus, draw = float(depth[rows, columns]), _uniform(generator, 0, 1)
+    strength = math.exp(_uniform(generator, *(math.log(share) for share in OUT_OF_FOCUS)))
+    if not 0 < focus < math.inf or draw > min(0.05 + 0.3 / focus, 0.6):
+        return photo
+    apart = torch.where(depth > 0, (focus / depth.clamp_min(1e-3) - 1).abs(), 0.0)
+    apart = F.interpolate(apart[None, None], photo.shape[:2], mode="nearest-exact")[0, 0]
+    sigma = (strength * apart).clamp_max(SOFTEST) * max(photo.shape)
+    weight, out = (sigma > 0.5).float()[..., None], photo
+    for level in (1.0, 2.0, 4.0, 8.0, 16.0):
+        if level / 2 > float(sigma.max()):
+            break
+        soft = _blur(torch.cat([photo * weight, weight], dim=-1), level)
+        soft = soft[..., :3] / soft[..., 3:].clamp_min(1e-3)
+        out = torch.lerp(out, soft, ((sigma - level / 2) / (level / 2)).clamp(0, 1)[..., None])
+    return out
 
 
 def degrade(photo: Float[Tensor, "h w 3"], generator: torch.Generator) -> Float[Tensor, "h w 3"]:
@@ -114,9 +149,10 @@ def _vignette(photo: Tensor, strength: float) -> Tensor:
 def _blur(photo: Tensor, sigma: float) -> Tensor:
     radius = math.ceil(2.5 * sigma)
     kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma).square())
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    channels = photo.shape[-1]
+    kernel = (kernel / kernel.sum()).expand(channels, 1, 1, -1)
     x = F.pad(photo.permute(2, 0, 1)[None], (radius,) * 4, mode="reflect")
-    x = F.conv2d(F.conv2d(x, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+    x = F.conv2d(F.conv2d(x, kernel, groups=channels), kernel.transpose(2, 3), groups=channels)
     return x[0].permute(1, 2, 0)
 
 

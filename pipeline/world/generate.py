@@ -52,7 +52,7 @@ class WorldSpec:
     """Folder of pictures to hang on walls."""
     scenes_per_shard: int = 8
     shots: ShotKind = "mixed"
-    """``single``: see ``plan_singles``; the others: see ``plan_shots``."""
+    """``single``, ``close``: see ``plan_singles``; the others: see ``plan_shots``."""
 
 
 def make_scene(spec: WorldSpec, number: int) -> tuple[Scene, np.random.Generator]:
@@ -133,8 +133,9 @@ def render_scene(
     width, height = spec.width, spec.height
     if spec.both_aspects and rng.random() < 0.5:
         width, height = height, width
-    if spec.shots == "single":
-        shots = plan_singles(scene, field, rng, frames=spec.frames, width=width, height=height)
+    if spec.shots in ("single", "close"):
+        close = spec.shots == "close"
+        shots = plan_singles(scene, field, rng, frames=spec.frames, width=width, height=height, close=close)
     else:
         shots = plan_shots(
             scene, field, rng, frames=spec.frames, width=width, height=height, around=spec.shots == "around"

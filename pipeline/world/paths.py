@@ -14,7 +14,7 @@ from .render import Look, View
 from .scene import Scene
 from .shapes import inside_outline
 
-ShotKind = Literal["mixed", "around", "single"]
+ShotKind = Literal["mixed", "around", "single", "close"]
 """What a world's shots are for: walking and 4D, views around a place, depth from one photo."""
 AROUND = 8
 """Views of an ``around`` shot, its home camera included."""

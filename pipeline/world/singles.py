@@ -11,9 +11,15 @@ from .render import View
 from .scene import Placement, Scene
 from .shapes import inside_outline
 
-KINDS = ("overview", "thing", "close", "tilted", "wall", "over")
-INDOOR_SHARES = (0.24, 0.21, 0.1, 0.08, 0.2, 0.17)
-OUTDOOR_SHARES = (0.42, 0.38, 0.1, 0.1, 0.0, 0.0)
+KINDS = ("overview", "thing", "close", "tilted", "wall", "over", "filling")
+INDOOR_SHARES = (0.24, 0.21, 0.1, 0.08, 0.2, 0.17, 0.0)
+OUTDOOR_SHARES = (0.42, 0.38, 0.1, 0.1, 0.0, 0.0, 0.0)
+FILLING_SHARE = 0.7
+"""Share of ``filling`` views where close ones are asked for; the others keep their shares of the rest."""
+SMALL_INDOORS, SMALL_OUTDOORS = 0.7, 2.5
+"""Largest side in metres of what fills a picture: things one holds a camera to; people, animals, bushes."""
+NEAREST_FILLING = 0.1
+"""Metres between the camera and what is before it in such a picture."""
 TOPS = (0.65, 1.15)
 """Heights in metres of what one looks down upon: worktops, tables, desks, sideboards."""
 GROUNDS = ("", "ground", "road", "pavement", "house", "terrace", "floor", "window")
@@ -28,42 +34,57 @@ CHOICES = 2
 
 
 def plan_singles(
-    scene: Scene, field: LightField, rng: np.random.Generator, *, frames: int, width: int, height: int
+    scene: Scene,
+    field: LightField,
+    rng: np.random.Generator,
+    *,
+    frames: int,
+    width: int,
+    height: int,
+    close: bool = False,
 ) -> list[list[View]]:
     """Views without a path, each with its own place, lens and exposure: ``frames`` shots of one view.
 
-    Fewer come back where the scene leaves no room for a camera.
+    Fewer come back where the scene leaves no room for a camera. ``close``: most show one thing that fills the picture.
     """
     space = FreeSpace.of(field)
     things = [p for p in scene.placements if p.label not in GROUNDS and not p.background]
     appeal = np.array([_appeal(thing, scene) for thing in things])
+    shares = np.array(INDOOR_SHARES if scene.indoor else OUTDOOR_SHARES)
+    if close:
+        shares = (1 - FILLING_SHARE) * shares + FILLING_SHARE * (np.array(KINDS) == "filling")
     shots = []
     for _ in range(frames):
-        view = _single(scene, field, space, (things, appeal / max(appeal.sum(), 1e-9)), rng, width, height)
+        kind = KINDS[rng.choice(len(KINDS), p=shares)]
+        appeals = appeal / max(appeal.sum(), 1e-9)
+        view = _single(kind, scene, field, space, (things, appeals), rng, width, height)
         if view is not None:
             shots.append([view])
     return shots
 
 
-def _single(scene, field, space, things, rng, width, height) -> View | None:
-    shares = INDOOR_SHARES if scene.indoor else OUTDOOR_SHARES
-    kind = KINDS[rng.choice(len(KINDS), p=shares)]
+def _single(kind, scene, field, space, things, rng, width, height) -> View | None:
+    clearance = {"filling": 0.08, "close": 0.12}.get(kind, 0.25)
     candidates = []
     for _ in range(TRIES):
         aim = _aim(kind, scene, things, rng)
-        if aim is None or not _free(scene, space, aim[0], 0.12 if kind == "close" else 0.25):
+        if aim is None or not _free(scene, space, aim[0], clearance):
             continue
         pose = look_at_roll(*aim, np.radians(rng.normal(0, 2.5 if rng.random() < 0.85 else 9)))
         intrinsics = _lens(rng, width, height)
         rays = probe_rays(pose, intrinsics, width, height)
         distance, seen = field.look(np.repeat(pose[None, :3, 3], len(rays), 0), rays)
         depth = (distance * (rays @ pose[:3, 2])).reshape(12, 16)
-        if _worth_taking(scene, distance, rng) and (
-            relief(depth) > LEAST_RELIEF or rng.random() < BARE_SHARE
-        ):
+        if kind == "filling":
+            worth = _shows(aim, depth) and distance.min() > NEAREST_FILLING
+        else:
+            worth = _worth_taking(scene, distance, rng) and (
+                relief(depth) > LEAST_RELIEF or rng.random() < BARE_SHARE
+            )
+        if worth:
             hit = np.isfinite(distance)
             candidates.append((relief(depth), pose, intrinsics, seen[hit] if hit.mean() > 0.25 else seen))
-            if len(candidates) == CHOICES:
+            if len(candidates) == (1 if kind == "filling" else CHOICES):
                 break
     if not candidates:
         return None
@@ -102,6 +123,10 @@ def _aim(
         return _at_thing(thing, scene, rng, close=kind == "close")
     if kind == "wall":
         return _at_wall(scene, rng)
+    limit = SMALL_INDOORS if scene.indoor else SMALL_OUTDOORS
+    small = [p for p in things[0] if np.ptp(p.start_bounds, axis=0).max() < limit]
+    if kind == "filling" and small:
+        return _filled_by(small[rng.integers(len(small))], scene, rng)
     tops = [p for p in things[0] if TOPS[0] < p.start_bounds[1][2] < TOPS[1] and p.model.size[:2].max() > 0.8]
     if kind == "over" and tops:
         return _over(tops[rng.choice(len(tops))], rng)
@@ -141,6 +166,17 @@ def _at_thing(thing: Placement, scene: Scene, rng, *, close: bool) -> tuple[np.n
     eye[2] = centre[2] + away * rng.uniform(-0.1, 0.9) if close else _eye_height(rng)
     eye[2] = np.clip(eye[2], 0.15, scene.high[2] - 0.25)
     return eye, centre + rng.normal(0, 0.2, 3) * size
+
+
+def _filled_by(thing: Placement, scene: Scene, rng) -> tuple[np.ndarray, np.ndarray]:
+    """From so near that the thing fills much of the picture: on a table, a shelf or the ground, from above or the side."""
+    low, high = thing.start_bounds
+    around = rng.uniform(0, 2 * np.pi)
+    up = np.radians(rng.uniform(5, 85) if scene.indoor else rng.uniform(-5, 45))
+    direction = np.array([np.cos(around) * np.cos(up), np.sin(around) * np.cos(up), np.sin(up)])
+    away = max(0.18, float((high - low).max()) * rng.uniform(0.8 if scene.indoor else 0.4, 2.5))
+    target = (low + high) / 2 + rng.normal(0, 0.15, 3) * (high - low)
+    return (low + high) / 2 + direction * away, target
 
 
 def _over(thing: Placement, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -200,6 +236,12 @@ def _free(scene: Scene, space: FreeSpace, eye: np.ndarray, clearance: float) -> 
     if scene.indoor and len(scene.outline) and not inside_outline(scene.outline, eye[None, :2])[0]:
         return False
     return bool(space.at(eye[None])[0] > clearance)
+
+
+def _shows(aim: tuple[np.ndarray, np.ndarray], depth: np.ndarray) -> bool:
+    """Whether the middle of a grid [12, 16] of depths shows what the camera points at, and not what stands before it."""
+    away = np.linalg.norm(aim[1] - aim[0])
+    return bool(0.5 * away < np.median(depth[5:7, 7:9]) < 1.3 * away)
 
 
 def _worth_taking(scene: Scene, distance: np.ndarray, rng) -> bool:

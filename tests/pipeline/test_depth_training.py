@@ -16,7 +16,7 @@ from cosmorama.pipeline.commands.train_depth import TrainDepth
 from cosmorama.pipeline.depth import FAR_DEPTH_M
 from cosmorama.pipeline.depth import features as features_module
 from cosmorama.pipeline.depth import training as training_module
-from cosmorama.pipeline.depth.augment import SMALLEST_CROP, make_sample
+from cosmorama.pipeline.depth.augment import SMALLEST_CROP, defocus, make_sample
 from cosmorama.pipeline.depth.features import Batch, FeatureCache, cache_features, decode_batch, encode_sample
 from cosmorama.pipeline.depth.frames import open_frames
 from cosmorama.pipeline.depth.head import DepthHead, HeadConfig, HeadOutput, normalised_focal
@@ -91,6 +91,22 @@ def test_sample_of_a_ground_plane_is_canonical() -> None:
     assert torch.allclose(metres[sample.valid], truth[sample.valid], rtol=1e-4)
     assert torch.equal(sample.far, frame.far[rows][:, columns])
     assert not (sample.valid & sample.far).any()
+
+
+def test_a_lens_close_up_blurs_what_is_far_and_not_what_it_is_focused_on() -> None:
+    noise = torch.rand(60, 90, 1, generator=torch.Generator().manual_seed(0)).expand(-1, -1, 3)
+    depth = torch.full((60, 90), 0.5)
+    depth[:, :20] = torch.inf
+    kept, blurred = 0, 0
+    for seed in range(40):
+        out = defocus(noise, depth, torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(out[:, 24:], noise[:, 24:])
+        kept += torch.equal(out, noise)
+        blurred += bool(out[5:-5, 5:15].std() < 0.5 * noise[5:-5, 5:15].std())
+    assert kept > 8
+    assert blurred > 8
+    nothing_near = torch.full((60, 90), 100.0)
+    assert torch.equal(defocus(noise, nothing_near, torch.Generator().manual_seed(0)), noise)
 
 
 def test_augmented_crop_keeps_metric_depth() -> None:

@@ -286,6 +286,19 @@ def test_single_shots_are_apart_and_none_presses_on_the_lens(renderer):
         assert np.isfinite(depth).mean() > 0.3
 
 
+def test_close_shots_are_filled_by_one_thing(renderer):
+    def largest(shots):
+        spec = WorldSpec(seed=4, frames=8, width=64, height=48, outdoor_share=0.0, shots=shots)
+        _, files = render_scene(renderer, spec, 0)
+        middles = []
+        for frame in files:
+            depth = decode_depth(np.asarray(Image.open(io.BytesIO(frame["depth.png"]))).astype(np.uint16))
+            middles.append(np.median(depth[18:30, 24:40]))
+        return np.median(middles)
+
+    assert largest("close") < 0.6 * largest("single")
+
+
 def test_a_sheet_of_few_scenes_has_no_gaps(tmp_path, renderer):
     spec = WorldSpec(seed=5, frames=3, width=48, height=32, outdoor_share=0.0)
     generate_world(spec, tmp_path / "world", scenes=1, workers=1)
