@@ -10,10 +10,7 @@ PresetName = Literal["draft", "standard", "fine"]
 
 @dataclass(frozen=True)
 class Preset:
-    """Sizes and counts; seconds and megabytes are what ``cosmorama bench make`` measured on two CPU cores.
-
-    The figures of ``fine`` are extrapolated from the others.
-    """
+    """Sizes and counts; seconds and megabytes are what ``cosmorama bench make`` measured on two CPU cores."""
 
     long_side: int
     """Working resolution: pixels along the photo's long side."""
@@ -30,13 +27,13 @@ class Preset:
 
 PRESETS: dict[PresetName, Preset] = {
     "draft": Preset(
-        long_side=512, views=6, iterations=50, clip_frames=48, face=224, seconds=22, megabytes=1100
+        long_side=512, views=6, iterations=50, clip_frames=48, face=224, seconds=16, megabytes=1100
     ),
     "standard": Preset(
-        long_side=640, views=12, iterations=80, clip_frames=72, face=288, seconds=45, megabytes=1400
+        long_side=640, views=12, iterations=80, clip_frames=72, face=288, seconds=33, megabytes=1400
     ),
     "fine": Preset(
-        long_side=960, views=24, iterations=160, clip_frames=120, face=416, seconds=170, megabytes=4500
+        long_side=960, views=24, iterations=160, clip_frames=120, face=416, seconds=110, megabytes=2800
     ),
 }
 
