@@ -5,7 +5,6 @@ photo -> depth -> splats -> views of what was hidden, folded in -> refined on al
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from ..reconstruct.cameras import Cameras
 from ..reconstruct.depth_edges import widen_foreground
 from ..reconstruct.errors import InputError
 from ..reconstruct.files.atomic import atomic_folder
-from ..reconstruct.files.replacing import SCENE, check_replaceable
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
@@ -30,41 +28,21 @@ from .growth.layers import grow_layers
 from .growth.outskirts import grow_outskirts
 from .growth.surround import surround
 from .imagine import Imagined, imagine_photo, imagine_place
-from .photo import Photo, check_photo, load_photo
-from .presets import Preset, PresetName, named_preset
+from .make_options import (
+    DEFAULT_GENERATOR,
+    PERCEPTUAL,
+    TEXT_GENERATOR,
+    MakeOptions,
+    check_request,
+    only_photo,
+)  # fmt: skip
+from .photo import Photo, load_photo
+from .presets import Preset, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
 from .refine import input_view_psnr, refine
-from .trajectories import Reach, check_trajectory, plan_trajectory, reach_of
+from .trajectories import Reach, plan_trajectory, reach_of
 from .watch import Nobody, Watcher
 from .writer import ViewWriter, write_scene_folder
-
-
-@dataclass(frozen=True)
-class MakeOptions:
-    """Everything that decides what a scene becomes."""
-
-    preset: PresetName | Preset = "standard"
-    trajectory: str = "orbit"
-    focal_px: float | None = None
-    seed: int = 0
-    depth_model: str = "cosmorama"
-    text: str | None = None
-    generator: str | None = None
-    """See ``load_generator``; None is ``DEFAULT_GENERATOR``. Where there is no photo, None and ``world`` are a place of
-    the synthetic world, see ``imagine_place``."""
-    perceptual: float | None = None
-    """Weight of a perceptual loss on generated views, see ``dinov2_distance``; 0 leaves it out. None is ``PERCEPTUAL``
-    where a network generates them, and 0 otherwise."""
-    generated_weights: tuple[float, float] = (0.5, 0.25)
-    """Of generated views at the start and at the end of the fit; the photo has 1. CAT4D (Wu et al. 2024): 1, 0.5."""
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        weights = (*self.generated_weights, self.perceptual or 0.0)
-        if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
-            raise InputError(f"weights of the fit must be numbers from 0 up, not {weights}")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"a seed is a whole number from 0 up, not {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -116,7 +94,7 @@ def make_scene(
     with atomic_folder(out, overwrite=overwrite) as folder:
         with reporter.stage("photo"):
             if inputs:
-                source = _only_photo(inputs)
+                source = only_photo(inputs)
                 photo = load_photo(source, long_side=preset.long_side, focal_px=options.focal_px)
                 start = Imagined(photo, generator or _generator(options, DEFAULT_GENERATOR))
             else:
@@ -190,47 +168,8 @@ def make_scene(
     )  # fmt: skip
 
 
-def check_request(inputs: Sequence[Path], out: Path, options: MakeOptions, *, overwrite: bool) -> None:
-    """Tell at once what cannot work; for the arguments see ``make_scene``.
-
-    Raises:
-        InputError: the photo, the path or the output folder cannot be used.
-    """
-    named_preset(options.preset)
-    if inputs:
-        check_photo(_only_photo(inputs), focal_px=options.focal_px)
-    check_trajectory(options.trajectory)
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already; it is only replaced with --force")
-    check_replaceable(out, SCENE, [*inputs, Path(options.trajectory)])
-
-
-def expect(options: MakeOptions, *, photo: bool = True) -> str:
-    """What will run, on what, for how long and with how much memory: one line before the start."""
-    preset = named_preset(options.preset)
-    return (
-        f"{'photo' if photo else 'place'} at {preset.long_side} px, {preset.views} views, "
-        f"{preset.iterations} steps on {options.device}; "
-        f"about {preset.seconds} s and {preset.megabytes / 1000:.1f} GB on two cores"
-    )
-
-
-def default_folder(photo: Path) -> Path:
-    """scenes/NAME, or scenes/NAME-2 and so on where that is taken."""
-    base = Path("scenes") / photo.stem
-    taken = (base.with_name(f"{base.name}-{n}") for n in range(2, 10_000))
-    return base if not base.exists() else next(path for path in taken if not path.exists())
-
-
-DEFAULT_GENERATOR, TEXT_GENERATOR = "inpaint", "views"
-"""With a photo; from text alone where the synthetic world is not to be had."""
-
-
 def _generator(options: MakeOptions, default: str) -> ViewGenerator:
     return load_generator(options.generator or default, device=options.device)
-
-
-PERCEPTUAL = 0.1
 
 
 def _perceptual(options: MakeOptions, generator: ViewGenerator, place: object) -> float:
@@ -278,14 +217,6 @@ def _described(source: Path | None, options: MakeOptions, photo: Photo) -> dict[
     if source is None:
         return {"kind": "text", "text": options.text, "focal": photo.focal_source}
     return {"kind": "photo", "file": source.name, "focal": photo.focal_source}
-
-
-def _only_photo(inputs: Sequence[Path]) -> Path:
-    if len(inputs) != 1:
-        raise InputError(
-            f"one photo makes a scene, {len(inputs)} inputs were given; for posed photos use 'cosmorama fit'"
-        )
-    return inputs[0]
 
 
 KNOWN_EXTENTS = (2.0, 1.6, 1.3, 1.0, 0.7, 0.4)

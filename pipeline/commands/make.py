@@ -13,7 +13,7 @@ import tyro
 
 if TYPE_CHECKING:
     from ...viewer import LiveSession
-    from ..make import MakeOptions
+    from ..make_options import MakeOptions
     from ..progress import Reporter
 
 
@@ -65,7 +65,8 @@ class Make:
         """Make the scene, show it growing, and keep showing it until Ctrl-C."""
         from ...reconstruct.errors import InputError
         from ..device import pick_device
-        from ..make import MakeOptions, check_request, default_folder, expect, make_scene
+        from ..make import make_scene
+        from ..make_options import MakeOptions, check_request, default_folder, expect
         from ..progress import Reporter
 
         if not self.inputs and not (self.text and self.text.strip()):

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from cosmorama.pipeline.depth import SKY_DEPTH_M
-from cosmorama.pipeline.make import MakeOptions, make_scene
+from cosmorama.pipeline.make import make_scene
+from cosmorama.pipeline.make_options import MakeOptions
 from cosmorama.pipeline.trajectories import plan_trajectory, reach_of
 from cosmorama.reconstruct.cameras import Cameras, cat_cameras
 from cosmorama.reconstruct.gaussians import Gaussians

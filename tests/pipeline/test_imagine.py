@@ -11,7 +11,8 @@ from cosmorama.pipeline.generators import world
 from cosmorama.pipeline.generators.inpaint import InpaintGenerator
 from cosmorama.pipeline.growth.surround import cube_faces, square_cameras, surround
 from cosmorama.pipeline.imagine import imagine_photo, imagine_place
-from cosmorama.pipeline.make import MakeOptions, make_scene
+from cosmorama.pipeline.make import make_scene
+from cosmorama.pipeline.make_options import MakeOptions
 from cosmorama.pipeline.presets import Preset
 from cosmorama.pipeline.progress import Reporter
 from cosmorama.pipeline.refine import input_view_psnr

@@ -16,7 +16,8 @@ import trimesh
 from PIL import Image
 
 from cosmorama.pipeline.depth import DepthMap
-from cosmorama.pipeline.make import MakeOptions, check_request, default_folder, make_scene
+from cosmorama.pipeline.make import make_scene
+from cosmorama.pipeline.make_options import MakeOptions, check_request, default_folder
 from cosmorama.pipeline.presets import Preset
 from cosmorama.pipeline.watch import Nobody
 from cosmorama.reconstruct.errors import InputError
