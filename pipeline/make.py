@@ -35,7 +35,7 @@ from .make_options import (
     MakeOptions,
     check_request,
     only_photo,
-)  # fmt: skip
+)
 from .photo import Photo, load_photo
 from .presets import Preset, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
