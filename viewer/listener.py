@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
 import threading
 import warnings
 from collections.abc import Callable
@@ -34,7 +35,7 @@ class Listener:
             label: shown above the panel.
 
         Raises:
-            InputError: a port that there cannot be, or a public address without a token.
+            InputError: a port that there cannot be, none that is free, or a public address without a token.
         """
         if not 0 <= port <= MAX_PORT:
             raise InputError(f"a port must be 1 to {MAX_PORT}, or 0 for any, not {port}")
@@ -44,7 +45,7 @@ class Listener:
         self._draw: Callable[[], bytes] = bytes
         self._has_poster = threading.Event()
         self.guard = Guard(host, token, self._poster)
-        self.server = self._start(host, port, label)
+        self.server = self._start(host, _free_port(host, port), label)
 
     @property
     def url(self) -> str:
@@ -84,6 +85,18 @@ class Listener:
         refuse_viser_uploads(server.gui)
         _refuse_tunnels(server)
         return server
+
+
+def _free_port(host: str, port: int) -> int:
+    """The first from this one on at which nobody listens; 0 stays 0. viser looks for one, too, and hangs at the last."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in range(port, MAX_PORT + 1) if port else ():
+        with contextlib.suppress(OSError):
+            socket.create_server((host, candidate), family=family).close()
+            return candidate
+    if port:
+        raise InputError(f"no port from {port} on is free on {host}")
+    return 0
 
 
 def refuse_viser_uploads(gui) -> None:

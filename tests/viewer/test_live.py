@@ -1,3 +1,4 @@
+import socket
 import threading
 import time
 
@@ -6,6 +7,7 @@ import torch
 
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.viewer import LiveSession
+from cosmorama.viewer.listener import MAX_PORT
 from cosmorama.viewer.panels.live import _Stage, about
 
 
@@ -14,6 +16,15 @@ def live():
     session = LiveSession(port=0)
     yield session
     session.close()
+
+
+def test_a_port_that_is_taken_is_passed_over():
+    with socket.create_server(("127.0.0.1", MAX_PORT)), pytest.raises(InputError, match="no port"):
+        LiveSession(port=MAX_PORT)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        session = LiveSession(port=taken.getsockname()[1])
+        assert int(session.url.rsplit(":", 1)[1].strip("/")) > taken.getsockname()[1]
+        session.close()
 
 
 def test_updates_are_copies_and_not_too_many(live, scene):
