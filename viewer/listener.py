@@ -88,7 +88,7 @@ class Listener:
 
 
 def _free_port(host: str, port: int) -> int:
-    """The first from this one on at which nobody listens; 0 stays 0. viser looks for one, too, and hangs at the last."""
+    """The first from this one on at which nobody listens; 0 stays 0. viser looks for one, too, and hangs at the end."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for candidate in range(port, MAX_PORT + 1) if port else ():
         with contextlib.suppress(OSError):
