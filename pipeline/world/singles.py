@@ -123,10 +123,10 @@ def _aim(
         return _at_thing(thing, scene, rng, close=kind == "close")
     if kind == "wall":
         return _at_wall(scene, rng)
-    limit = SMALL_INDOORS if scene.indoor else SMALL_OUTDOORS
-    small = [p for p in things[0] if np.ptp(p.start_bounds, axis=0).max() < limit]
-    if kind == "filling" and small:
-        return _filled_by(small[rng.integers(len(small))], scene, rng)
+    if kind == "filling":
+        limit = SMALL_INDOORS if scene.indoor else SMALL_OUTDOORS
+        small = [p for p in things[0] if np.ptp(p.start_bounds, axis=0).max() < limit]
+        return _filled_by(small[rng.integers(len(small))], scene, rng) if small else None
     tops = [p for p in things[0] if TOPS[0] < p.start_bounds[1][2] < TOPS[1] and p.model.size[:2].max() > 0.8]
     if kind == "over" and tops:
         return _over(tops[rng.choice(len(tops))], rng)
