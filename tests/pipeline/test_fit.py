@@ -72,6 +72,16 @@ def test_a_scene_folder_and_a_report(capture: Path, tmp_path: Path, capsys: pyte
         options(capture, out).run()
 
 
+def test_force_replaces_neither_the_capture_nor_other_things(capture: Path, tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    before = sorted(capture.rglob("*"))
+    for out, reason in ((capture, "is needed"), (tmp_path, "no part of a scene")):
+        with pytest.raises(InputError, match=reason):
+            replace(options(capture, out), force=True).run()
+    assert sorted(capture.rglob("*")) == before
+    assert (tmp_path / "thesis.txt").exists()
+
+
 def test_a_failure_names_the_checkpoint_and_resuming_finishes(
     capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
