@@ -32,7 +32,7 @@ $(BIN)/pip:
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
 $(VENV)/.installed-demo: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[photo,world]"
+	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[photo,world,sfm]"
 	$(BIN)/cosmorama setup
 	@touch $@
 

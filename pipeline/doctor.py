@@ -20,7 +20,7 @@ EXTRAS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "splats": ({"usd-core": "pxr", "zstandard": "zstandard"}, "usd files, spz of version 4"),
     "mesh": ({"open3d": "open3d", "fast-simplification": "fast_simplification"}, "fused and textured meshes"),
-    "sfm": ({"pycolmap": "pycolmap"}, "COLMAP captures"),
+    "sfm": ({"pycolmap": "pycolmap"}, "several photos, clips, COLMAP captures"),
     "world": (
         {"moderngl": "moderngl", "fast-simplification": "fast_simplification"},
         "places from a sentence, the synthetic training world",

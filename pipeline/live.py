@@ -11,9 +11,11 @@ from .watch import Watcher
 
 WORDS = {
     "photo": "Reading the photo",
+    "cameras": "Finding where the photos were taken",
     "depth": "Estimating its depth",
     "splats": "First splats",
     "layers": "Beyond its edges and behind its things",
+    "photos": "Adding the other photos",
     "views": "Generating views",
     "refine": "Fitting splats to the views",
     "around": "Looking around the place",

@@ -1,6 +1,6 @@
-"""The main job: one photo in, a scene folder out.
+"""The main job: photos in, a scene folder out.
 
-photo -> depth -> splats -> views of what was hidden, folded in -> refined on all views -> written
+photos -> depth -> splats -> views of what was hidden, folded in -> refined on all views -> written
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from ..reconstruct.lift import lift
 from ..reconstruct.mesh.grid import DepthPicture
 from ..reconstruct.scene import PHOTO_UP, Scene, load_scene
 from ..reconstruct.transforms_json import images_from_cameras
-from .depth import DepthEstimator, load_depth_estimator
+from .depth import SKY_DEPTH_M, DepthEstimator, load_depth_estimator
 from .generators import ViewGenerator
 from .generators.choose import load_generator
 from .growth.grow import grow
 from .growth.layers import grow_layers
 from .growth.outskirts import grow_outskirts
+from .growth.photos import fold_photos
 from .growth.surround import surround
 from .imagine import Imagined, imagine_photo, imagine_place
 from .make_options import (
@@ -34,12 +35,12 @@ from .make_options import (
     TEXT_GENERATOR,
     MakeOptions,
     check_request,
-    only_photo,
 )
 from .photo import Photo, load_photo
 from .presets import Preset, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
 from .refine import input_view_psnr, refine
+from .several import is_several, pose_photos
 from .trajectories import Reach, plan_trajectory, reach_of
 from .watch import Nobody, Watcher
 from .writer import ViewWriter, write_scene_folder
@@ -72,10 +73,10 @@ def make_scene(
     generator: ViewGenerator | None = None,
     overwrite: bool = False,
 ) -> MakeReport:
-    """Make a scene folder from a photo, or from ``options.text`` alone.
+    """Make a scene folder from photos, or from ``options.text`` alone.
 
     Args:
-        inputs: one photo; none if a text is to start from.
+        inputs: one photo, or several of one place, a folder of them or a clip; none if a text is to start from.
         out: the scene folder; it appears whole or not at all.
         options: see ``MakeOptions``.
         reporter: told of every stage; default a silent one.
@@ -85,47 +86,72 @@ def make_scene(
         overwrite: replace an existing scene folder.
 
     Raises:
-        InputError: the photo, the options or the output folder cannot be used.
+        InputError: the photos, the options or the output folder cannot be used.
     """
     options, watcher = options or MakeOptions(), watcher or Nobody()
     check_request(inputs, out, options, overwrite=overwrite)
     reporter = reporter or Reporter(quiet=True)
     preset = named_preset(options.preset)
     with atomic_folder(out, overwrite=overwrite) as folder:
-        with reporter.stage("photo"):
-            if inputs:
-                source = only_photo(inputs)
-                photo = load_photo(source, long_side=preset.long_side, focal_px=options.focal_px)
+        several = None
+        with reporter.stage("cameras" if is_several(inputs) else "photo") as advance:
+            if is_several(inputs):
+                several = pose_photos(
+                    inputs, long_side=preset.long_side, focal_px=options.focal_px, seed=options.seed,
+                    advance=advance,
+                )  # fmt: skip
+                reporter.note(several.remark)
+                start = Imagined(several.photos[0].photo, generator or _generator(options, DEFAULT_GENERATOR))
+            elif inputs:
+                photo = load_photo(inputs[0], long_side=preset.long_side, focal_px=options.focal_px)
                 start = Imagined(photo, generator or _generator(options, DEFAULT_GENERATOR))
             else:
-                start, source = _imagined(options, preset, generator, reporter), None
+                start = _imagined(options, preset, generator, reporter)
             photo, generator, place = start.photo, start.generator, start.place
+            source = inputs[0] if inputs and not several else None
             watcher.photo(photo.image, images_from_cameras(photo.camera, image=source)[0])
-        with reporter.stage("depth"):
+        with reporter.stage("depth") as advance:
             estimator = start.depth_estimator or depth_estimator
             estimator = estimator or load_depth_estimator(options.depth_model, device=options.device)
-            estimate = estimator(photo.image, photo.focal_px)
-            depth = estimate.depth_m if place else widen_foreground(estimate.depth_m)
-            watcher.depth(depth)
+            if several:
+                shown, *others = (
+                    replace(picture, depth=widen_foreground(picture.depth))
+                    for picture in several.measured(estimator, advance=advance)
+                )
+                far = shown.depth > SKY_DEPTH_M
+            else:
+                estimate, others = estimator(photo.image, photo.focal_px), []
+                depth, far = estimate.depth_m, estimate.far
+                depth = depth if place else widen_foreground(depth)
+                shown = DepthPicture(photo.image, depth, photo.camera, torch.ones_like(far))
+            watcher.depth(shown.depth)
         with reporter.stage("splats"):
-            shown = DepthPicture(photo.image, depth, photo.camera, torch.ones_like(depth, dtype=torch.bool))
-            surface = lift(photo.image, depth, photo.camera)
+            surface = lift(photo.image, shown.depth, photo.camera)
             watcher.update(surface)
-        reach = reach_of(depth, far=estimate.far)
+        reach = reach_of(shown.depth, far=far)
         clip_cameras, cameras = plan_cameras(
             photo, reach, options.trajectory, preset, place.is_free if place else None
         )
         layers = None
-        if generator.soft and not place:
+        if (generator.soft or others) and not place:
             with reporter.stage("layers"):
                 layers = grow_layers(surface, shown, reach, estimator, only_sky=generator.group_size > 1)
                 watcher.update(layers.growth.gaussians)
+        further = None
+        if layers and others:
+            with reporter.stage("photos"):
+                folded, further = fold_photos(layers.growth, shown, others)
+                layers = replace(layers, growth=folded)
+                watcher.update(layers.growth.gaussians)
         with reporter.stage("views") as advance:
             writer = ViewWriter(folder, photo, watcher, advance, total=len(cameras))
+            for other in others:
+                writer.add_photo(other)
             growth = grow(
                 layers.growth.gaussians if layers else surface, shown, cameras, generator, seed=options.seed,
                 text=options.text, depth_of=place.depth_of if place else None,
-                around=layers.around if layers else None, textured=generator.soft, on_view=writer.add,
+                around=layers.around if layers and not others else None, others=others, textured=generator.soft,
+                on_view=writer.add,
             )  # fmt: skip
             growth = layers.growth.before(growth) if layers else growth
         if place:
@@ -138,6 +164,7 @@ def make_scene(
             gaussians = refine(
                 growth, photo, preset.iterations, options.seed, watcher, advance,
                 weights=options.generated_weights, perceptual=_perceptual(options, generator, place),
+                others=further,
             )  # fmt: skip
         if not place and not watcher.cancelled:
             with reporter.stage("outskirts") as advance:
@@ -147,12 +174,13 @@ def make_scene(
                     shown,
                     reach,
                     around=layers.around if layers else None,
+                    others=others,
                     on_view=_shown(watcher, advance),
                 )
                 gaussians = growth.gaussians
         with reporter.stage("write") as advance:
             info = {
-                "source": _described(source, options, photo),
+                "source": _described(inputs, options, photo),
                 "models": {"depth": _credit(estimator), "generator": _credit(generator)},
                 "seed": options.seed,
                 "cancelled": watcher.cancelled,
@@ -212,11 +240,13 @@ def _shown(watcher: Watcher, advance: Advance) -> Callable[[int, int, Gaussians]
     return on_view
 
 
-def _described(source: Path | None, options: MakeOptions, photo: Photo) -> dict[str, object]:
+def _described(inputs: Sequence[Path], options: MakeOptions, photo: Photo) -> dict[str, object]:
     """Where a scene comes from, as recorded in scene.json."""
-    if source is None:
+    if not inputs:
         return {"kind": "text", "text": options.text, "focal": photo.focal_source}
-    return {"kind": "photo", "file": source.name, "focal": photo.focal_source}
+    if is_several(inputs):
+        return {"kind": "photos", "files": [path.name for path in inputs], "focal": photo.focal_source}
+    return {"kind": "photo", "file": inputs[0].name, "focal": photo.focal_source}
 
 
 KNOWN_EXTENTS = (2.0, 1.6, 1.3, 1.0, 0.7, 0.4)

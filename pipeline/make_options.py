@@ -11,6 +11,7 @@ from ..reconstruct.errors import InputError
 from ..reconstruct.files.replacing import SCENE, check_replaceable
 from .photo import check_photo
 from .presets import Preset, PresetName, named_preset
+from .several import is_clip, is_several, photos_in
 from .trajectories import check_trajectory
 
 DEFAULT_GENERATOR, TEXT_GENERATOR = "inpaint", "views"
@@ -54,35 +55,44 @@ def check_request(inputs: Sequence[Path], out: Path, options: MakeOptions, *, ov
         InputError: the photo, the path or the output folder cannot be used.
     """
     named_preset(options.preset)
-    if inputs:
-        check_photo(only_photo(inputs), focal_px=options.focal_px)
+    check_inputs(inputs, focal_px=options.focal_px)
     check_trajectory(options.trajectory)
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists already; it is only replaced with --force")
     check_replaceable(out, SCENE, [*inputs, Path(options.trajectory)])
 
 
-def expect(options: MakeOptions, *, photo: bool = True) -> str:
+def expect(options: MakeOptions, inputs: Sequence[Path]) -> str:
     """What will run, on what, for how long and with how much memory: one line before the start."""
     preset = named_preset(options.preset)
+    what = "photos" if is_several(inputs) else "photo" if inputs else "place"
+    more = "; several photos take up to three times as long" if is_several(inputs) else ""
     return (
-        f"{'photo' if photo else 'place'} at {preset.long_side} px, {preset.views} views, "
-        f"{preset.iterations} steps on {options.device}; "
-        f"about {preset.seconds} s and {preset.megabytes / 1000:.1f} GB on two cores"
+        f"{what} at {preset.long_side} px, {preset.views} views, {preset.iterations} steps on {options.device}; "
+        f"about {preset.seconds} s and {preset.megabytes / 1000:.1f} GB on two cores{more}"
     )
 
 
 def default_folder(photo: Path) -> Path:
     """scenes/NAME, or scenes/NAME-2 and so on where that is taken."""
-    base = Path("scenes") / photo.stem
+    base = Path("scenes") / photo.resolve().stem
     taken = (base.with_name(f"{base.name}-{n}") for n in range(2, 10_000))
     return base if not base.exists() else next(path for path in taken if not path.exists())
 
 
-def only_photo(inputs: Sequence[Path]) -> Path:
-    """The one that was given; it is an error if there are more or none."""
-    if len(inputs) != 1:
-        raise InputError(
-            f"one photo makes a scene, {len(inputs)} inputs were given; for posed photos use 'cosmorama fit'"
-        )
-    return inputs[0]
+def check_inputs(inputs: Sequence[Path], *, focal_px: float | None) -> None:
+    """Refuse what can be told to be no photos without decoding them.
+
+    Raises:
+        InputError: no photo, or too few in a folder.
+    """
+    for path in inputs:
+        if path.is_dir():
+            photos = photos_in(path)
+            if len(photos) < 2:
+                raise InputError(
+                    f"{path}: {len(photos) or 'no'} photos in it; several make a place, or one by itself"
+                )
+            check_inputs(photos, focal_px=focal_px)
+        elif not is_clip(path):
+            check_photo(path, focal_px=focal_px)

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 
 from ..reconstruct.cameras import Cameras, focal_px_from_fov, pinhole_intrinsics
+from ..reconstruct.captures.clip import SUFFIXES
 from ..reconstruct.errors import InputError
 from ..reconstruct.reading import read_limited
 from .scan_rim import without_rim
@@ -33,10 +34,6 @@ FILM_DIAGONAL_MM = 43.27
 MIN_SIDE, MAX_SIDE, MAX_PIXELS, MAX_ASPECT = 32, 30_000, 200_000_000, 10.0
 MAX_BYTES = 1 << 30
 """Of a photo file."""
-CLIP_SUFFIXES = (
-    ".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv",
-)  # fmt: skip
-"""Usual ones of video files."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ class Photo:
     """sRGB in [0, 1]."""
     focal_px: float
     """In pixels of ``image``."""
-    focal_source: Literal["given", "exif", "default"]
+    focal_source: Literal["given", "exif", "default", "found"]
+    """``found`` from several photos."""
     original_size: tuple[int, int]
     """Width and height of the upright photo in the file."""
 
@@ -60,7 +58,9 @@ class Photo:
         )
 
 
-def load_photo(path: Path | str, *, long_side: int | None = None, focal_px: float | None = None) -> Photo:
+def load_photo(
+    path: Path | str, *, long_side: int | None = None, focal_px: float | None = None, enlarge: bool = True
+) -> Photo:
     """Read a photo (JPEG, PNG, WebP, HEIC, AVIF, TIFF, ...; 8 or 16 bit; grey, colour, alpha).
 
     A scanner's dark rim is painted over, see ``without_rim``.
@@ -68,6 +68,7 @@ def load_photo(path: Path | str, *, long_side: int | None = None, focal_px: floa
     Args:
         path: the file.
         long_side: shrink to this many pixels; smaller photos are enlarged to it. Default: as in the file.
+        enlarge: smaller photos are, otherwise they stay as they are.
         focal_px: focal length in pixels of the file's own resolution; default from EXIF, else from
             ``DEFAULT_FOV_DEG`` over the long side.
 
@@ -87,6 +88,7 @@ def load_photo(path: Path | str, *, long_side: int | None = None, focal_px: floa
     height, width = rgb.shape[:2]
     focal, source = _focal_px(exif, width, height, focal_px)
     scale = 1.0 if long_side is None else long_side / max(width, height)
+    scale = scale if enlarge else min(scale, 1.0)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     if size != (width, height):
         rgb = _resize(rgb, size)
@@ -125,8 +127,8 @@ def _fov_deg(focal_px: float, length_px: int) -> float:
 
 def _open_checked(path: Path, focal_px: float | None) -> Image.Image:
     """Open without decoding and refuse absurd sizes before any memory is spent on them."""
-    if path.suffix.lower() in CLIP_SUFFIXES and path.is_file():
-        raise InputError(f"{path}: clips are not supported yet; give a photo, such as one of its frames")
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        raise InputError(f"{path}: a clip, where a photo is wanted")
     data = read_limited(path, MAX_BYTES)
     _register_heif()
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -15,6 +15,7 @@ from ..reconstruct.fit import FitConfig, LearningRates, fit_gaussians
 from ..reconstruct.fit.objective import Perceptual
 from ..reconstruct.gaussians import Gaussians
 from ..reconstruct.rasterize import rasterize
+from ..reconstruct.views import Views, as_float
 from .growth.grow import Growth
 from .perceptual import dinov2_distance
 from .photo import Photo
@@ -29,6 +30,10 @@ REFINE = FitConfig(
     skip_faint=0.05,
 )
 """Depth says where splats are; what is left to find is how wide, how opaque and of what colour they are."""
+REFINE_SEVERAL = replace(REFINE, learning_rates=replace(REFINE.learning_rates, means=3e-4, quats=2e-3))
+"""Photos from other places tell where splats are, too."""
+STEPS_PER_PHOTO = 0.2
+"""Further steps for each further photo, in parts of those for one."""
 
 
 PERCEPTUAL_EVERY = 4
@@ -47,6 +52,7 @@ def refine(
     *,
     weights: tuple[float, float] = (0.5, 0.25),
     perceptual: float = 0.0,
+    others: Views | None = None,
 ) -> Gaussians:
     """Optimise the splats so that they show the photo and the generated views; the photo counts most.
 
@@ -63,8 +69,9 @@ def refine(
         advance: told of the progress.
         weights: of generated views at the start and at the end.
         perceptual: weight of the perceptual loss on generated views.
+        others: further photos; their pixels count as their weights say.
     """
-    views = len(growth.cameras)
+    views, further = len(growth.cameras), len(others) if others else 0
     if watcher.cancelled:
         return growth.gaussians
 
@@ -78,30 +85,26 @@ def refine(
 
     first, last = weights
     close, quarters = close_ups(photo)
-    others = 2.0 * max(views, 1)  # the photo as often as all generated views together
+    size = photo.image.shape[:2]
+    others = others or Views(photo.camera[[]], photo.image[None][:0], torch.zeros(0, *size))
+    assert others.weights is not None
+    config = REFINE_SEVERAL if further else REFINE
     losses = replace(REFINE.losses, perceptual=perceptual, perceptual_every=PERCEPTUAL_EVERY)
+    often = float(max(views, 1))  # the photo as often as all generated views together
+    shares = torch.cat([torch.full((1 + further,), often), torch.ones(views)])
+    close_up = CLOSE_UPS / (1 - CLOSE_UPS) * float(shares.sum()) / 4
     result = fit_gaussians(
         growth.gaussians,
-        cat_cameras([photo.camera, growth.cameras, close]),
-        torch.cat([photo.image[None], growth.images, quarters]),
-        config=replace(REFINE, iterations=iterations, losses=losses),
+        cat_cameras([photo.camera, others.cameras, growth.cameras, close]),
+        torch.cat([photo.image[None], as_float(others.images), growth.images, quarters]),
+        config=replace(config, iterations=round(iterations * (1 + STEPS_PER_PHOTO * further)), losses=losses),
         view_weights=lambda done: torch.cat(
-            [torch.ones(1), torch.full((views,), first + (last - first) * done), torch.ones(4)]
+            [torch.ones(1 + further), torch.full((views,), first + (last - first) * done), torch.ones(4)]
         ),
-        perceptual=_on_generated(dinov2_distance(), views) if perceptual else None,
-        view_sampling=torch.cat(
-            [
-                torch.tensor([float(max(views, 1))]),
-                torch.ones(views),
-                torch.full((4,), CLOSE_UPS / (1 - CLOSE_UPS) * others / 4),
-            ]
-        ),
+        perceptual=_on_generated(dinov2_distance(), 1 + further, views) if perceptual else None,
+        view_sampling=torch.cat([shares, torch.full((4,), close_up)]),
         pixel_weights=torch.cat(
-            [
-                torch.ones(1, *photo.image.shape[:2]),
-                0.3 + 0.7 * growth.support,
-                torch.ones(4, *photo.image.shape[:2]),
-            ]
+            [torch.ones(1, *size), others.weights, 0.3 + 0.7 * growth.support, torch.ones(4, *size)]
         ),
         seed=seed,
         on_progress=progress,
@@ -122,10 +125,10 @@ def close_ups(photo: Photo) -> tuple[Cameras, Float[Tensor, "4 h w 3"]]:
     return cameras, torch.stack([twice[y : y + height, x : x + width] for x, y in corners])
 
 
-def _on_generated(distance: Perceptual, views: int) -> Perceptual:
-    """The distance for generated views, 1 to ``views``; the photo and its close-ups are held to their own pixels."""
+def _on_generated(distance: Perceptual, first: int, views: int) -> Perceptual:
+    """The distance for the ``views`` generated views from ``first`` on; photos are held to their own pixels."""
     return lambda rendering, image, view: (
-        distance(rendering, image, view) if 1 <= view <= views else rendering.new_zeros(())
+        distance(rendering, image, view) if first <= view < first + views else rendering.new_zeros(())
     )
 
 

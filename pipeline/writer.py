@@ -36,6 +36,11 @@ class ViewWriter:
         self._folder.mkdir()
         self._write(photo.camera, photo.image, generated=False)
 
+    def add_photo(self, photo: DepthPicture) -> None:
+        """A further photo."""
+        self._write(photo.camera, photo.image, generated=False)
+        self._watcher.add_view(self.views[-1])
+
     def add(self, done: int, gaussians: Gaussians, camera: Cameras, picture: Float[Tensor, "h w 3"]) -> bool:
         """A generated view; the answer is whether to stop here."""
         self._write(camera, picture, generated=True)

@@ -1,4 +1,4 @@
-"""``cosmorama make``: a photo into a scene folder."""
+"""``cosmorama make``: photos into a scene folder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Make:
-    """Turn a photo into a place to walk through."""
+    """Turn a photo, or several of one place, into a place to walk through."""
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO")]
-    """One photo; none with --text."""
+    """One photo, or several of one place, a folder of them, or a clip (needs the sfm extra); none with --text."""
     text: str | None = None
     """What the photo shows, for generators that read text. Without a photo: the place to build, in English. Rooms,
     streets and gardens of the synthetic world, with the things, colours, materials and sides that the sentence names,
@@ -80,7 +80,7 @@ class Make:
         out = self.out or default_folder(self.inputs[0] if self.inputs else Path("text"))
         check_request(self.inputs, out, options, overwrite=self.force)
         reporter = Reporter()
-        reporter.note(expect(options, photo=bool(self.inputs)))
+        reporter.note(expect(options, self.inputs))
         live = self._open_viewer(reporter, options) if self.view and not self.json else None
         report = make_scene(self.inputs, out, options, reporter=reporter, watcher=live, overwrite=self.force)
         reporter.note(

@@ -6,7 +6,7 @@ pictures, and only pixels that the scene did not cover become new splats. What w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -58,6 +58,7 @@ def grow(
     text: str | None = None,
     depth_of: Callable[[Cameras], Float[Tensor, "v h w"]] | None = None,
     around: DepthPicture | None = None,
+    others: Sequence[DepthPicture] = (),
     overlap: int = 0,
     lifted: Callable[..., Gaussians] = lift,
     textured: bool = False,
@@ -75,6 +76,7 @@ def grow(
         depth_of: z depth of what cameras see, where somebody knows it; default completed from what surrounds a hole.
         around: what a wider lens would show, see ``grow_frame``: its planes go on, and nothing may hide it. Default the
             photo.
+        others: further photos with their depth, of which nothing may be hidden either.
         overlap: pixels by which what is generated goes on under the rim of what the scene shows; leaves no crack.
         lifted: makes splats of what is generated, as ``lift`` does.
         textured: whether what is generated gets the look of what the scene shows; see ``with_patches``.
@@ -85,13 +87,15 @@ def grow(
     images, support, pieces = [torch.zeros(0, *size, 3)], [torch.zeros(0, *size)], []
     shown_from_home = around or photo
     planes = PhotoPlanes.of(shown_from_home.depth, shown_from_home.camera)
+    photos = [photo, *(other for other in others if other.image.shape == photo.image.shape)]
     stop = False
     for start in range(0, len(cameras), generator.group_size):
         group = cameras[start : start + generator.group_size]
         (memory, alpha), before = show(gaussians, group, overlap=overlap), len(pieces)
         request = ViewRequest(
-            group, memory, photo.image[None], photo.camera, seed + start, text, photo_depths=photo.depth[None]
-        )
+            group, memory, torch.stack([p.image for p in photos]), cat_cameras([p.camera for p in photos]),
+            seed + start, text, photo_depths=torch.stack([p.depth for p in photos]),
+        )  # fmt: skip
         pictures = generator(request)
         generated = pictures.clone()
         # a single picture agrees with itself
@@ -103,7 +107,7 @@ def grow(
             picture = pictures[index]
             if depth_of is None:
                 asked = request if index == 0 else replace(request, cameras=camera, memory=shown[0])
-                piece = missing_piece(asked, shown[1], picture, planes)
+                piece = missing_piece(asked, shown[1], picture, planes, others)
                 piece = in_consensus(piece, piece.mask & ~shown[0].known[0], generated, trust, group, index)
                 if textured:
                     piece = replace(piece, image=with_patches(asked, piece.image))

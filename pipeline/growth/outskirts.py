@@ -9,7 +9,7 @@ far out the bundled network has nothing to tell but grey.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -49,16 +49,18 @@ def grow_outskirts(
     reach: Reach,
     *,
     around: DepthPicture | None = None,
+    others: Sequence[DepthPicture] = (),
     on_view: Callable[[int, int, Gaussians], bool] | None = None,
 ) -> Growth:
     """Splats and pieces for what the scene does not show yet around the photo: from a ring around its camera, in
-    cracks, and beside, above and below.
+    cracks, and beside, above and below; and around further photos.
 
     Args:
         growth: the scene so far.
         photo: with its depth.
         reach: of the paths.
         around: what a wider lens would show, which they go on from; where it is unknown, that is filled first.
+        others: further photos with their depth.
         on_view: called as (views done, views in all, scene so far); if it returns True, that is all.
 
     Returns:
@@ -71,6 +73,7 @@ def grow_outskirts(
         (ring_cameras(home, reach), True),
         (crack_cameras(home, reach), False),
         (turned_cameras(home), True),
+        *((_seen_wider(other.camera, TURNED_LENS, TURNED_SCALE), True) for other in others),
     ]
     generator = InpaintGenerator()
     total, before = sum(len(cameras) for cameras, _ in groups), 0
@@ -86,7 +89,8 @@ def grow_outskirts(
             break
         more = grow(
             growth.gaussians, around or photo, cameras, generator, seed=before, overlap=OVERLAP,
-            lifted=partial(lift, sigma_px=SIGMA_PX, max_stretch=MAX_STRETCH), textured=textured, on_view=shown,
+            lifted=partial(lift, sigma_px=SIGMA_PX, max_stretch=MAX_STRETCH), textured=textured, others=others,
+            on_view=shown,
         )  # fmt: skip
         growth = replace(growth, gaussians=more.gaussians, pieces=[*growth.pieces, *more.pieces])
         before += len(cameras)

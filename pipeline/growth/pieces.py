@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
@@ -61,7 +63,11 @@ def show(
 
 
 def missing_piece(
-    request: ViewRequest, alpha: Float[Tensor, "v h w"], picture: Float[Tensor, "h w 3"], photo: PhotoPlanes
+    request: ViewRequest,
+    alpha: Float[Tensor, "v h w"],
+    picture: Float[Tensor, "h w 3"],
+    photo: PhotoPlanes,
+    others: Sequence[DepthPicture] = (),
 ) -> DepthPicture:
     """The pixels of a generated picture that the scene does not cover yet.
 
@@ -73,6 +79,7 @@ def missing_piece(
         alpha: what the scene covers there, with the gaps.
         picture: what was generated.
         photo: whose planes go on, and of which nothing may be hidden.
+        others: further photos of which nothing may be hidden.
     """
     memory, camera = request.memory, request.cameras[[0]]
     depth, known = memory.depth[0], memory.known[0]
@@ -80,7 +87,8 @@ def missing_piece(
     if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
     depth = _on_planes(complete_depth(depth, known, request.support[0]), known, camera, photo)
-    depth[missing] = _behind_photo(depth, missing, camera, photo)
+    for shown in (photo, *others):
+        depth[missing] = _behind_photo(depth, missing, camera, shown)
     return DepthPicture(picture, depth, camera, missing)
 
 
@@ -128,7 +136,7 @@ def _behind_photo(
     depth: Float[Tensor, "h w"],
     mask: Bool[Tensor, "h w"],
     camera: Cameras,
-    photo: PhotoPlanes,
+    photo: PhotoPlanes | DepthPicture,
     *,
     steps: int = 12,
 ) -> Float[Tensor, "m"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,7 @@ def read_colmap(model: Path, image_folder: Path) -> tuple[list[PosedImage], Spar
     Raises:
         InputError: pycolmap is missing, the files cannot be read, or a camera model is not known here.
     """
-    try:
-        import pycolmap
-    except ImportError as error:
-        raise InputError(
-            f"reading {model} needs the sfm extra: pip install 'cosmorama[sfm]' ({error})"
-        ) from None
+    pycolmap = import_pycolmap(f"reading {model}")
     try:
         reconstruction = pycolmap.Reconstruction(str(model))
     except (RuntimeError, ValueError, OSError) as error:
@@ -68,19 +64,41 @@ def read_colmap(model: Path, image_folder: Path) -> tuple[list[PosedImage], Spar
     if not images:
         raise InputError(f"{model}: has no posed images")
     posed = [
-        _posed_image(image, reconstruction.cameras[image.camera_id], model, image_folder)
+        posed_image(image, reconstruction.cameras[image.camera_id], image_folder / image.name)
         for image in sorted(images, key=lambda image: image.name)
     ]
-    points = [p for _, p in sorted(reconstruction.points3D.items())]
+    return posed, sparse_cloud([point for _, point in sorted(reconstruction.points3D.items())])
+
+
+def import_pycolmap(what_for: str) -> Any:
+    """The module pycolmap.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise InputError(f"{what_for} needs the sfm extra: pip install 'cosmorama[sfm]' ({error})") from None
+    return pycolmap
+
+
+def sparse_cloud(points: Sequence[Any]) -> SparseCloud:
+    """pycolmap's points."""
     xyz = np.array([p.xyz for p in points], np.float32).reshape(-1, 3)
     rgb = np.array([p.color for p in points], np.float32).reshape(-1, 3) / 255
-    return posed, SparseCloud(torch.from_numpy(xyz), torch.from_numpy(rgb))
+    return SparseCloud(torch.from_numpy(xyz), torch.from_numpy(rgb))
 
 
-def _posed_image(image: Any, camera: Any, model: Path, image_folder: Path) -> PosedImage:
+def posed_image(image: Any, camera: Any, photo: Path) -> PosedImage:
+    """pycolmap's image and camera, for the photo in a file.
+
+    Raises:
+        InputError: a camera model that is not known here.
+    """
     kind = camera.model.name
     if kind not in PARAMETERS:
-        raise InputError(f"{model}: camera model {kind} is not known; run COLMAP's image_undistorter first")
+        raise InputError(f"{photo}: camera model {kind} is not known; run COLMAP's image_undistorter first")
     values = dict(zip(PARAMETERS[kind], camera.params))
     fx, fy = values.get("fx", values.get("f")), values.get("fy", values.get("f"))
     intrinsics = torch.tensor([[fx, 0, values["cx"]], [0, fy, values["cy"]], [0, 0, 1]], dtype=torch.float32)
@@ -89,7 +107,7 @@ def _posed_image(image: Any, camera: Any, model: Path, image_folder: Path) -> Po
     cam_from_world[:3] = torch.from_numpy(np.asarray(image.cam_from_world().matrix()))
     return PosedImage(
         torch.linalg.inv(cam_from_world).float(), intrinsics, camera.width, camera.height,
-        image_folder / image.name,
+        photo,
         distortion=distortion if any(distortion) or "FISHEYE" in kind else (),
         fisheye="FISHEYE" in kind,
     )  # fmt: skip

@@ -187,11 +187,6 @@ def test_a_folder_that_cannot_be_written(demo_photo, tmp_path):
         make(demo_photo, tmp_path / "file" / "scene")
 
 
-def test_one_photo_only(demo_photo, tmp_path):
-    with pytest.raises(InputError, match="one photo"):
-        make_scene([demo_photo, demo_photo], tmp_path / "scene")
-
-
 def test_default_folder_takes_a_free_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert default_folder(Path("a/cup.jpg")) == Path("scenes/cup")

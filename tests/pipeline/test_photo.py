@@ -163,7 +163,7 @@ def test_only_files_of_a_sensible_size_are_read(tmp_path):
 
 def test_a_clip_is_told_from_a_photo(tmp_path):
     (tmp_path / "cat.MP4").write_bytes(b"\0\0\0\x18ftypmp42")
-    with pytest.raises(InputError, match="clips are not supported yet"):
+    with pytest.raises(InputError, match="a clip, where a photo is wanted"):
         load_photo(tmp_path / "cat.MP4")
     with pytest.raises(InputError, match="No such file"):
         load_photo(tmp_path / "dog.mp4")
