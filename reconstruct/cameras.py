@@ -127,6 +127,13 @@ class Cameras:
         return (row.clamp(0, self.height - 1), column.clamp(0, self.width - 1)), depth, inside
 
 
+def moved(cameras: Cameras, way: Float[Tensor, "3"]) -> Cameras:
+    """The same cameras, moved by ``way``."""
+    poses = cameras.world_from_cam.clone()
+    poses[..., :3, 3] += way
+    return replace(cameras, world_from_cam=poses)
+
+
 def cat_cameras(cameras: Sequence[Cameras]) -> Cameras:
     """Join batches of cameras of one image size along the first axis."""
     sizes = {(c.width, c.height) for c in cameras}

@@ -55,6 +55,7 @@ class Viewer:
         self._stage = stage_scene(scene)
         self._placeholder: np.ndarray | None = None
         self._sessions: dict[int, Session] = {}
+        self._growing = False
         self._lock = threading.Lock()
         self.extra_panels: list[Callable[[Session], None]] = []
         """Called for every new visitor, after the viewer's own panels."""
@@ -95,6 +96,13 @@ class Viewer:
             self._share_stage()
         for session in sessions:
             session.replace_scene(scene, self._stage if restage else None)
+
+    def set_growing(self, growing: bool) -> None:
+        """Whether the scene is still being made: nobody edits it then."""
+        with self._lock:
+            self._growing = growing
+            for session in self._sessions.values():
+                session.growing = growing
 
     def survey_ground(self) -> None:
         """Find the ground and draw the map again, for everybody: the scene has grown."""
@@ -161,6 +169,7 @@ class Viewer:
             if client.client_id in self._sessions:
                 return
             session = Session(client, self._scene, self._stage)
+            session.growing = self._growing
             self._sessions[client.client_id] = session
         refuse_viser_uploads(client.gui)
         client.camera.on_update(lambda _: session.camera_moved())

@@ -99,6 +99,16 @@ def with_origin(scene: Scene, point: Float[Tensor, "3"]) -> Scene:
     return move_scene(scene, translation=-point)
 
 
+def shift_between(before: Scene, after: Scene) -> Float[Tensor, "3"]:
+    """The way by which all splats have moved, as by ``with_origin``; zeros if they have changed in any other way."""
+    here, there = before.gaussians.means, after.gaussians.means
+    if len(here) != len(there) or not len(here) or here is there:
+        return torch.zeros(3)
+    ways = there - here
+    same = (ways - ways[0]).abs().max() < 1e-4 * (1 + ways[0].abs().max())
+    return ways[0] if same else torch.zeros(3)
+
+
 def with_up(scene: Scene, up: Float[Tensor, "3"]) -> Scene:
     """The scene with another up direction; nothing moves."""
     return replace(scene, up=torch.nn.functional.normalize(up, dim=0))

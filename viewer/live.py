@@ -60,6 +60,7 @@ class LiveSession:
         up = torch.tensor(PHOTO_UP) if up is None else up
         empty = Scene(_no_splats(), up=up, metres_per_unit=metres_per_unit)
         self.viewer = Viewer(empty, host=host, port=port, token=token)
+        self.viewer.set_growing(True)
         self._cancel = threading.Event()
         self._panel = LivePanel(self.viewer.server, self._cancel.set)
         self._lock = threading.Lock()
@@ -155,6 +156,7 @@ class LiveSession:
         with self._lock:
             self._updated_at = np.inf
         self._show(scene)
+        self.viewer.set_growing(False)
         self.viewer.survey_ground()
         stopped = "Stopped early; what was there is kept"
         self._panel.done(message or (stopped if self.cancelled else "Done"))

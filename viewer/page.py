@@ -8,6 +8,7 @@ import io
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from ..reconstruct.cameras import Cameras
+from ..reconstruct.files import SPLAT_SUFFIXES
+from ..reconstruct.scene import Scene
 from .ground import Ground, draw_map, estimate_ground
 from .stage import Stage
 
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 
 PAGE_PATH = "/cosmorama/page"
 _MAX_REPORT = 4096
+_MAX_NAME = 80
 
 
 class PageLink:
@@ -34,7 +38,10 @@ class PageLink:
 
     def __init__(self, session: Session) -> None:
         """Put the element in the page."""
-        self._config: dict[str, Any] = {"session": session.key, "speed": 1.0, "look": "walk", "stand": True}
+        self._config: dict[str, Any] = {
+            "session": session.key, "speed": 1.0, "look": "walk", "stand": True,
+            "opens": SPLAT_SUFFIXES, "name": scene_name(session.scene),
+        }  # fmt: skip
         self._element = session.client.gui.add_html(self._html())
 
     def tell(self, **settings: Any) -> None:
@@ -46,6 +53,14 @@ class PageLink:
         return (
             f'<div id="cosmorama-config" hidden data-config="{html.escape(json.dumps(self._config))}"></div>'
         )
+
+
+def scene_name(scene: Scene) -> str:
+    """What a scene was made from, for the browser's tab: the photo's name or the sentence; empty if unknown."""
+    source = scene.info.get("source")
+    if not isinstance(source, dict):
+        return ""
+    return (Path(str(source.get("file") or "")).stem or str(source.get("text") or ""))[:_MAX_NAME]
 
 
 def ground_settings(session: Session) -> dict[str, Any]:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from ..reconstruct.cameras import Cameras
+from ..reconstruct.cameras import Cameras, moved
 from ..reconstruct.gaussians import Gaussians, rotation_from_wxyz, wxyz_from_rotation
 from ..reconstruct.scene import Scene
 from ..reconstruct.transforms_json import PosedImage
+from .editing import shift_between
 from .frustums import Frustums
 from .history import History
 from .modes import FRAMES, ModePicker, describe, is_software
@@ -55,6 +58,12 @@ class Session:
         self.picker = ModePicker()
         self.on_change: list[Callable[[], None]] = []
         """Called after the scene or the way it is shown has changed; panels update what they say."""
+        self.on_move: list[Callable[[Float[Tensor, "3"]], None]] = []
+        """Called with the way by which the scene was moved; who keeps places in it moves them along."""
+        self.on_close: list[Callable[[], None]] = []
+        """Called when the visitor has left."""
+        self.growing = False
+        """While the scene is being made edits would be lost with its next state: there are none."""
         self.page = PageLink(self)
         self.painter = Painter(client, self.stage, render_rgb8, self._painted)
         self.frustums = Frustums(self)
@@ -121,6 +130,10 @@ class Session:
         Args:
             change: the new scene for the present one; the same object if nothing is to change.
         """
+        if self.growing:
+            text = "The scene is still being made. It can be edited when it is done."
+            self.client.add_notification("Edit", text, auto_close_seconds=5)
+            return
         with self._changing_scene():
             if (after := change(self.scene)) is not self.scene:
                 self.history.push(after)
@@ -219,6 +232,8 @@ class Session:
         self._flight += 1
         self.playback.pause()
         self.painter.stop()
+        for call in list(self.on_close):
+            call()
 
     def _fit_window(self) -> None:
         """Show the whole picture of the camera that was flown to last, whatever the shape of the window becomes.
@@ -243,14 +258,19 @@ class Session:
     @contextmanager
     def _changing_scene(self) -> Iterator[None]:
         with self._editing:
-            before = self.scene
+            before, camera = self.scene, self.painter.camera()
             yield
             if self.scene is before:
                 return
+            way = shift_between(before, self.scene)
             if not torch.equal(before.up, self.scene.up) or before.views is not self.scene.views:
-                home = self.scene.home or self.stage.home
+                home = self.scene.home or moved(self.stage.home, way)
                 self.set_stage(replace(stage_scene(self.scene), home=home, scale=self.stage.scale))
             self.refresh()
+        if way.any():
+            self.fly_to(moved(camera, way), seconds=0)
+            for call in list(self.on_move):
+                call(way)
 
     def _pick_mode(self) -> None:
         mode = self.picker.mode(len(self.scene.gaussians))

@@ -83,6 +83,7 @@ class Uploads:
             except InputError as error:
                 raise InputError(str(error).replace(str(path), name[:80])) from None
         session.open(scene, name)
+        session.page.tell(name=name)
 
 
 async def _write(connection: ServerConnection, path: Path, size: int) -> None:

@@ -24,7 +24,7 @@ from .colmap import SparseCloud, import_pycolmap, posed_image, sparse_cloud
 
 MATCHED_PX = 1280
 """Photos are shrunk to this many pixels along the long side to find points."""
-MOST_POINTS = 4096
+MOST_POINTS = 2048
 """Looked for in a photo."""
 MANY = 8
 """From so many photos on they tell the lens, too: its focal length and how it bends lines."""

@@ -3,6 +3,7 @@
 import base64
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from cosmorama.reconstruct.files import write_splats
 from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
 from cosmorama.reconstruct.scene import Scene, save_scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
-from cosmorama.viewer import LiveSession, show_scene, write_html
+from cosmorama.viewer import LiveSession, Viewer, show_scene, write_html
 from cosmorama.viewer.headless import canvas_pixels, psnr
 from cosmorama.viewer.modes import FRAMES, SPLATS
 from cosmorama.viewer.render import render_rgb8
+from cosmorama.viewer.uploads import Uploads
 
 
 def agreement(page, session):
@@ -115,6 +117,70 @@ def test_the_timeline_plays_and_uploads_open(
         page.wait_for_function("document.getElementById('cosmorama-note').textContent.includes('bad.ply')")
         wait_until(lambda: "Opening" not in page.locator("#cosmorama-note").text_content())
         assert len(session.scene.gaussians) == 88
+
+
+def note(page):
+    return page.locator("#cosmorama-note").text_content()
+
+
+def test_who_drops_a_photo_is_told_what_can_be_dropped(page, scene, serving, visit, wait_until, tmp_path):
+    with serving(scene) as viewer:
+        visit(page, viewer)
+        Image.new("RGB", (64, 48)).save(tmp_path / "photo.png")
+        drop(page, tmp_path / "photo.png")
+        wait_until(lambda: "photo.png" in note(page))
+        page.wait_for_timeout(500)
+        assert ".ply" in note(page)
+        assert "cosmorama make" in note(page)
+
+
+def test_a_refusal_stays_to_be_read(page, scene, serving, visit, wait_until, tmp_path, monkeypatch):
+    monkeypatch.setattr("cosmorama.viewer.app.Uploads", partial(Uploads, max_bytes=1 << 20))
+    with serving(scene) as viewer:
+        visit(page, viewer)
+        (tmp_path / "large.PLY").write_bytes(bytes(3 << 20))
+        drop(page, tmp_path / "large.PLY")
+        wait_until(lambda: "large.PLY" in note(page))
+        page.wait_for_timeout(1000)
+        assert "at most 1 MiB can be opened" in note(page)
+
+
+def test_who_loses_the_server_is_told_until_it_is_back(page, scene, serving, visit, wait_until):
+    with serving(scene) as viewer:
+        visit(page, viewer)
+        port = viewer.server.get_port()
+    shown = page.locator("#cosmorama-note")
+    wait_until(lambda: shown.is_visible() and "server has stopped" in note(page))
+    page.wait_for_timeout(3000)
+    assert shown.is_visible()
+    viewer = Viewer(scene, port=port)
+    try:
+        wait_until(viewer.sessions)
+        wait_until(lambda: not shown.is_visible())
+        page.wait_for_timeout(2500)
+        assert not shown.is_visible()
+    finally:
+        viewer.stop()
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [
+        (None, "Cosmorama"),
+        ({"kind": "photo", "file": "dogs.png"}, "dogs – Cosmorama"),
+        ({"kind": "text", "text": "a red sofa"}, "a red sofa – Cosmorama"),
+    ],
+)
+def test_the_tab_says_what_is_shown(
+    page, make_gaussians, serving, visit, wait_until, tmp_path, source, title
+):
+    with serving(Scene(make_gaussians(300), info={"source": source})) as viewer:
+        visit(page, viewer)
+        wait_until(lambda: page.title() == title)
+        if source is None:
+            write_splats(tmp_path / "other.ply", make_gaussians(77))
+            drop(page, tmp_path / "other.ply")
+            wait_until(lambda: page.title() == "other.ply – Cosmorama")
 
 
 def drop(page, path):

@@ -12,7 +12,8 @@ from PIL import Image
 from cosmorama.reconstruct.gaussians import cat_gaussians, gaussians_from_points
 from cosmorama.reconstruct.scene import Scene
 from cosmorama.reconstruct.transforms_json import images_from_cameras
-from cosmorama.viewer.editing import with_up
+from cosmorama.viewer.editing import keep_splats, with_up
+from cosmorama.viewer.panels.film import _Path
 from cosmorama.viewer.stage import stage_scene
 
 
@@ -133,10 +134,42 @@ def test_up_and_origin_can_be_set(page, make_camera, serving, visit, wait_until)
         page.keyboard.down("ArrowDown")  # look at the floor
         wait_until(lambda: float(session.painter.camera().forward[0] @ normal) > 0.5)
         page.keyboard.up("ArrowDown")
+        moves: list[torch.Tensor] = []
+        session.on_move.append(moves.append)
+
+        def seen_from() -> torch.Tensor:
+            camera = session.painter.camera()
+            return torch.cat([camera.positions[0] - session.scene.gaussians.means[0], camera.forward[0]])
+
+        def stands_still() -> bool:
+            first = seen_from()
+            page.wait_for_timeout(300)
+            return torch.equal(first, seen_from())
+
+        wait_until(stands_still)
+        keys = _Path(session)
+        session.on_move.append(keys.move)
+        keys.add()
+        before = seen_from()
         page.get_by_role("button", name="Origin in the middle of my view").click()
-        wait_until(lambda: session.scene.views[0] is not scene.views[0])
+        wait_until(lambda: len(moves) == 1)
+        torch.testing.assert_close(seen_from(), before, atol=1e-3, rtol=0)  # nothing jumps
+        key = keys.keys[0].positions[0] - session.scene.gaussians.means[0]
+        torch.testing.assert_close(key, before[:3], atol=1e-3, rtol=0)
         moved = scene.gaussians.means[0] - session.scene.gaussians.means[0]  # where the origin was set
         assert abs(float(moved @ normal) - 1.6) < 0.1  # on the floor
+
+
+def test_nobody_edits_a_scene_that_is_being_made(page, hillside, serving, visit, wait_until):
+    with serving(hillside) as viewer:
+        session = visit(page, viewer)
+        viewer.set_growing(True)
+        session.edit(lambda scene: keep_splats(scene, torch.arange(len(scene.gaussians.means)) < 10))
+        page.get_by_text("still being made").wait_for()
+        assert session.scene is hillside
+        viewer.set_growing(False)
+        session.edit(lambda scene: keep_splats(scene, torch.arange(len(scene.gaussians.means)) < 10))
+        assert len(session.scene.gaussians) == 10
 
 
 def test_an_undo_waits_for_the_edit_that_it_takes_back(

@@ -11,6 +11,7 @@ from cosmorama.viewer.editing import (
     isolated,
     keep_splats,
     oversized,
+    shift_between,
     turned_upright,
     with_origin,
 )
@@ -58,6 +59,16 @@ def test_moving_the_origin_moves_cameras_along(scene):
     moved = with_origin(scene, torch.tensor([1.0, 2.0, 3.0]))
     torch.testing.assert_close(moved.views[0].world_from_cam[:3, 3], torch.tensor([-1.0, -2.0, -3.0]))
     torch.testing.assert_close(moved.gaussians.means, scene.gaussians.means - torch.tensor([1.0, 2.0, 3.0]))
+
+
+def test_a_move_is_told_from_other_changes(scene):
+    there = with_origin(scene, torch.tensor([1.0, 2.0, 3.0]))
+    torch.testing.assert_close(shift_between(scene, there), torch.tensor([-1.0, -2.0, -3.0]))
+    torch.testing.assert_close(shift_between(there, scene), torch.tensor([1.0, 2.0, 3.0]))
+    half = keep_splats(there, torch.arange(len(there.gaussians.means)) % 2 == 0)
+    turned = turned_upright(scene, scene.up, torch.tensor([0.0, 0.0, 1.0]))
+    for other in (scene, half, turned):
+        assert not shift_between(scene, other).any()
 
 
 def test_turning_upright_turns_up_and_changes_no_picture(scene):

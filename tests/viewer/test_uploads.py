@@ -29,6 +29,7 @@ class Connection:
 class Session:
     def __init__(self):
         self.opened = []
+        self.page = SimpleNamespace(tell=lambda **settings: None)
 
     def open(self, scene, name):
         self.opened.append((scene, name))

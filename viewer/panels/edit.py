@@ -118,6 +118,8 @@ def _crop(session: Session) -> None:
         control = nodes.get("crop")
         if control is None:
             show.value = True
+            text = "This is the box. Move it and set its size, then press again."
+            session.client.add_notification("Crop box", text, auto_close_seconds=6)
             return
         pose = torch.eye(4)
         pose[:3, :3] = rotation_from_wxyz(torch.tensor(np.asarray(control.wxyz), dtype=torch.float32))

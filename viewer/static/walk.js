@@ -167,7 +167,7 @@
   help.innerHTML = `<table>${KEYS.map((row) => `<tr>${row.map(cell).join("")}</tr>`).join("")}</table>`;
   for (const key of help.querySelectorAll("kbd")) Object.assign(key.style, { font: "600 13px system-ui", color: "#9cf" });
   const note = element("div", { position: "fixed", left: "50%", top: "16px", transform: "translateX(-50%)", display: "none",
-    padding: "8px 16px", background: "#000c", color: "#fff", borderRadius: "8px", font: "14px system-ui", zIndex: 100 });
+    padding: "8px 16px", background: "#000c", color: "#fff", borderRadius: "8px", font: "14px system-ui", overflowWrap: "anywhere", zIndex: 100 });
   note.id = "cosmorama-note";
   let noteTimer = 0;
   function say(text, seconds = 4) {
@@ -183,17 +183,28 @@
 
   function send(file) {
     if (!config) return;
+    if (!config.opens.some((suffix) => file.name.toLowerCase().endsWith(suffix))) {
+      say(`${file.name} is not a splat file. These can be opened here: ${config.opens.join(", ")}. A photo is made into a scene with: cosmorama make photo.png`, 15);
+      return;
+    }
     const socket = channel("upload", { session: config.session, name: file.name, size: file.size });
+    let answered = false;
+    const wanted = () => !answered && socket.readyState === WebSocket.OPEN;
     socket.onopen = async () => {
       for (let at = 0; at < file.size; at += 1 << 20) {
-        while (socket.bufferedAmount > 8 << 20) await new Promise((r) => setTimeout(r, 20));
-        if (socket.readyState !== WebSocket.OPEN) return;
-        socket.send(await file.slice(at, at + (1 << 20)).arrayBuffer());
+        const part = await file.slice(at, at + (1 << 20)).arrayBuffer();
+        while (wanted() && socket.bufferedAmount > 8 << 20) await new Promise((r) => setTimeout(r, 20));
+        if (!wanted()) return;
+        socket.send(part);
         say(`Opening ${file.name}: ${Math.round(100 * Math.min(1, (at + (1 << 20)) / file.size))} %`, 60);
       }
     };
-    socket.onmessage = (e) => { const answer = JSON.parse(e.data); say(answer.error ?? `${file.name} is open`, answer.error ? 10 : 3); };
-    socket.onerror = () => say(`${file.name} could not be sent`);
+    socket.onmessage = (e) => {
+      const { error } = JSON.parse(e.data);
+      answered = true;
+      say(error ?? `${file.name} is open`, error ? 10 : 3);
+    };
+    socket.onclose = () => { if (!answered) say(`${file.name} could not be sent`, 10); };
   }
 
   addEventListener("dragover", (e) => { e.preventDefault(); say("Drop a splat file to open it", 1); });
@@ -263,6 +274,12 @@
     [...document.querySelectorAll(".mantine-Notification-root")].find(isWarning)?.querySelector("button")?.click();
   }
 
+  // viser freezes the panel, and what the server wants with it, until the connection is back.
+  function sayIfLost() {
+    const lost = document.getElementById("cosmorama-config")?.closest("[style*='pointer-events: none']");
+    if (lost) say("The server has stopped or cannot be reached; waiting for it", 2);
+  }
+
   // ---- every frame ----------------------------------------------------------------------------------------------
 
   let last = performance.now(), reported = -1e9;
@@ -275,11 +292,12 @@
     if (text && text !== configText) {
       const before = config;
       config = JSON.parse(configText = text);
+      document.title = config.name ? `${config.name} – Cosmorama` : "Cosmorama";
       if (before && before.look !== config.look) say(walking() ? "Walking: drag to look around" : "Orbit: drag to turn the scene", 2);
     }
     if (!config) return;
     opened(seconds);
-    if (now - reported > 1000) { reported = now; report(); dismissWarning(); }
+    if (now - reported > 1000) { reported = now; report(); dismissWarning(); sayIfLost(); }
     if (!v?.cameraControl || !v.camera) return;
     if (v.cameraControl !== adopted) v.cameraControl = adopted = adopt(v.cameraControl);
     placePivot(adopted);
@@ -287,5 +305,6 @@
     stand(adopted, elapsed, gamepad(adopted, seconds));
     drawMap();
   }
+  document.title = "Cosmorama";
   requestAnimationFrame(frame);
 })();
