@@ -90,8 +90,9 @@ def check_inputs(inputs: Sequence[Path], *, focal_px: float | None) -> None:
         if path.is_dir():
             photos = photos_in(path)
             if len(photos) < 2:
+                some = "1 photo" if photos else "no photos"
                 raise InputError(
-                    f"{path}: {len(photos) or 'no'} photos in it; several make a place, or one by itself"
+                    f"{path}: {some} in it; at least 2 of one place are wanted, or one by itself"
                 )
             check_inputs(photos, focal_px=focal_px)
         elif not is_clip(path):
