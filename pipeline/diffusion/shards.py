@@ -70,6 +70,11 @@ class Shards:
     def __len__(self) -> int:
         return sum(len(rows) for rows in self.groups.values())
 
+    @property
+    def has_features(self) -> bool:
+        """Whether all samples have DINOv2's features, for REPA."""
+        return all("features" in file.keys() for file in self._files)  # noqa: SIM118  # not a dict
+
     def rows(self, shape: tuple[int, ...], index: Sequence[int]) -> list[Sample]:
         """Samples of one shape, by their numbers in ``groups[shape]``."""
         return [self._row(*self.groups[shape][i]) for i in index]

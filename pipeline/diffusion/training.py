@@ -209,6 +209,8 @@ def train_views(
         on_checkpoint: called as (step, averaged model) after every checkpoint, to judge it and to draw samples.
     """
     shards = Shards(data)
+    if config.repa and not shards.has_features:
+        raise InputError(f"{data}: its samples have no features to align with; prepare them with --features")
     network = build_network(config.network)
     if initial is not None:
         spread = go_on_from(network, initial, config.objective)

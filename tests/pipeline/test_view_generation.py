@@ -230,6 +230,16 @@ def write_data(folder, codec, *, features):
         writer.flush()
 
 
+def test_features_to_align_with_must_be_there(codec, tmp_path):
+    write_data(tmp_path / "data", codec, features=False)
+    config = ViewTrainingConfig(network=NETWORK, repa=RepaConfig())
+    with pytest.raises(InputError, match="no features to align with"):
+        train_views(
+            tmp_path / "data" / "train", tmp_path / "run", config, Processes(0, 1, torch.device("cpu"))
+        )
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("repa", [False, True])
 def test_training_learns_and_draws_sheets(codec, tmp_path, repa):
     write_data(tmp_path / "data", codec, features=repa)
