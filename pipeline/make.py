@@ -173,14 +173,14 @@ def make_scene(
                     growth,
                     shown,
                     reach,
-                    around=layers.around if layers else None,
+                    around=layers.around if layers and not others else None,
                     others=others,
                     on_view=_shown(watcher, advance),
                 )
                 gaussians = growth.gaussians
         with reporter.stage("write") as advance:
             info = {
-                "source": _described(inputs, options, photo),
+                "source": _described(inputs, options, photo, several=several is not None),
                 "models": {"depth": _credit(estimator), "generator": _credit(generator)},
                 "seed": options.seed,
                 "cancelled": watcher.cancelled,
@@ -240,11 +240,13 @@ def _shown(watcher: Watcher, advance: Advance) -> Callable[[int, int, Gaussians]
     return on_view
 
 
-def _described(inputs: Sequence[Path], options: MakeOptions, photo: Photo) -> dict[str, object]:
+def _described(
+    inputs: Sequence[Path], options: MakeOptions, photo: Photo, *, several: bool
+) -> dict[str, object]:
     """Where a scene comes from, as recorded in scene.json."""
     if not inputs:
         return {"kind": "text", "text": options.text, "focal": photo.focal_source}
-    if is_several(inputs):
+    if several:
         return {"kind": "photos", "files": [path.name for path in inputs], "focal": photo.focal_source}
     return {"kind": "photo", "file": inputs[0].name, "focal": photo.focal_source}
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..reconstruct.cameras import Cameras, cat_cameras
-from ..reconstruct.captures.clip import SUFFIXES, clip_frames
+from ..reconstruct.captures.clip import SUFFIXES, clip_frames, clip_long_side
+from ..reconstruct.captures.colmap import import_pycolmap
 from ..reconstruct.captures.find_cameras import FoundCameras, find_cameras
 from ..reconstruct.captures.undistort import sample_pixels, undistortion_map
 from ..reconstruct.errors import InputError
@@ -162,6 +163,7 @@ def pose_photos(
     Raises:
         InputError: what cannot be read, or photos that do not show one place from different sides.
     """
+    import_pycolmap("finding the cameras of photos")
     with tempfile.TemporaryDirectory() as folder:
         upright = _upright(inputs, Path(folder), focal_px)
         try:
@@ -195,6 +197,15 @@ def pose_photos(
     return Several(photos, used, remark)
 
 
+class _File(NamedTuple):
+    """A photo as it was given."""
+
+    path: Path
+    name: str
+    smaller: float = 1.0
+    """By how much it was shrunk already."""
+
+
 class _Upright(NamedTuple):
     """A photo as a plain file of ``POSED_PX`` at most."""
 
@@ -207,34 +218,40 @@ class _Upright(NamedTuple):
 def _upright(inputs: Sequence[Path], folder: Path, focal_px: float | None) -> list[_Upright]:
     """All of the photos."""
     upright = []
-    for number, (path, name) in enumerate(_files(inputs, folder)):
-        photo = load_photo(path, long_side=POSED_PX, focal_px=focal_px, enlarge=False)
+    for number, (path, name, smaller) in enumerate(_files(inputs, folder)):
+        focal = focal_px and focal_px * smaller
+        photo = load_photo(path, long_side=POSED_PX, focal_px=focal, enlarge=False)
         plain = folder / f"upright-{number:05d}.png"
         save_png(plain, photo.image)
         upright.append(_Upright(plain, None if photo.focal_source == "default" else photo.focal_px, name))
     return upright
 
 
-def _files(inputs: Sequence[Path], folder: Path) -> list[tuple[Path, str]]:
+def _files(inputs: Sequence[Path], folder: Path) -> list[_File]:
     """The photos and their names, at most ``MOST_PHOTOS``, at even distances in their order."""
-    files: list[tuple[Path, str]] = []
+    files: list[_File] = []
     for number, path in enumerate(inputs):
         if path.is_dir():
-            files += [(photo, photo.name) for photo in photos_in(path)]
+            files += [_File(photo, photo.name) for photo in photos_in(path)]
         elif is_clip(path):
             frames = folder / f"clip-{number}"
             frames.mkdir()
             taken = clip_frames(path, frames, FRAMES, long_side=POSED_PX)
-            files += [(frame, f"frame {n} of {path.name}") for n, frame in enumerate(taken, 1)]
+            smaller = min(1.0, POSED_PX / clip_long_side(path))
+            files += [_File(frame, f"frame {n} of {path.name}", smaller) for n, frame in enumerate(taken, 1)]
         else:
-            files.append((path, path.name))
+            files.append(_File(path, path.name))
     chosen = torch.linspace(0, len(files) - 1, min(len(files), MOST_PHOTOS)).round().long()
     return [files[index] for index in chosen.tolist()]
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """Files that are called as photos are, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
+    """Files that are called as photos are, by name; hidden ones, which Macs leave, are none."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
 
 
 def _spread(found: FoundCameras, home: int, most: int) -> list[int]:

@@ -105,8 +105,10 @@ def shift_between(before: Scene, after: Scene) -> Float[Tensor, "3"]:
     if len(here) != len(there) or not len(here) or here is there:
         return torch.zeros(3)
     ways = there - here
-    same = (ways - ways[0]).abs().max() < 1e-4 * (1 + ways[0].abs().max())
-    return ways[0] if same else torch.zeros(3)
+    way = ways[here.norm(dim=-1).argmin()]
+    rounding = 4 * torch.finfo(here.dtype).eps * torch.maximum(here.abs(), there.abs())
+    same = ((ways - way).abs() <= 1e-5 * (1 + way.abs().max()) + rounding).all()
+    return way if same else torch.zeros(3)
 
 
 def with_up(scene: Scene, up: Float[Tensor, "3"]) -> Scene:

@@ -60,7 +60,9 @@ def scene_name(scene: Scene) -> str:
     source = scene.info.get("source")
     if not isinstance(source, dict):
         return ""
-    return (Path(str(source.get("file") or "")).stem or str(source.get("text") or ""))[:_MAX_NAME]
+    files = source.get("files")
+    file = source.get("file") or (files[0] if isinstance(files, list) and files else "")
+    return (Path(str(file)).stem or str(source.get("text") or ""))[:_MAX_NAME]
 
 
 def ground_settings(session: Session) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def bring_to_points(
     middle = factors.median()
     away = (factors - middle).abs()
     most = (OUTLIER * (1.4826 * away.median() + SLACK)).clamp_max(MOST) if doubtful else torch.tensor(MOST)
-    good = (away < most) & ~sky[rows, columns]
+    good = away < most
     grid = _Grid(log_depth, cells)
     weights = 1 / (1 + (errors[kept][good] / ERROR).square())
     total, weight = grid.gathered(
@@ -89,11 +89,12 @@ def bring_to_points(
 def _located(
     depth: Float[Tensor, "h w"], pixels: Float[Tensor, "k 2"], z: Float[Tensor, "k"]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and indices of the points inside the photo and before its camera."""
+    """Rows, columns and indices of the points inside the photo, before its camera, and not on what is taken for sky."""
     height, width = depth.shape
     columns, rows = pixels.floor().long().unbind(-1)
-    inside = (z > 0) & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    return rows[inside], columns[inside], inside.nonzero()[:, 0]
+    kept = (z > 0) & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    kept &= depth[rows.clamp(0, height - 1), columns.clamp(0, width - 1)] <= SKY_DEPTH_M
+    return rows[kept], columns[kept], kept.nonzero()[:, 0]
 
 
 class _Grid:

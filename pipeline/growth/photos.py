@@ -28,6 +28,8 @@ MOST_BRIGHTER = 1.8
 """Factor at most by which the light of two photos differs, in each colour."""
 DARK, BRIGHT = 0.04, 0.9
 """Colours between these tell it; what is brighter is white in any light."""
+ENOUGH = 0.01
+"""Of a picture must tell the light."""
 ALIKE, UNLIKE = 0.06, 0.2
 """Differences of a photo and the scene up to which it shows the same, and from which on something else: things that
 moved, mirrors, wrong depth."""
@@ -98,7 +100,7 @@ def _in_the_light_of(
     exposed = (
         known & (torch.minimum(image, shown) > DARK).all(-1) & (torch.maximum(image, shown) < BRIGHT).all(-1)
     )
-    if not exposed.any():
+    if exposed.float().mean() < ENOUGH:
         return image
     factor = (shown[exposed].log() - image[exposed].log()).median(0).values.exp()
     lit = image * factor.clamp(1 / MOST_BRIGHTER, MOST_BRIGHTER)

@@ -102,12 +102,13 @@ def find_cameras(
             tell(2, 3)
             options = _mapping(pycolmap, many=many, seed=seed)
             models = pycolmap.incremental_mapping(database, images, folder, options)
-            if not all(_is_a_lens(camera) for model in models.values() for camera in model.cameras.values()):
+            if many and not _are_lenses(models):
                 options = _mapping(pycolmap, many=False, seed=seed)
                 models = pycolmap.incremental_mapping(database, images, folder, options)
             tell(3, 3)
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"the photos' cameras cannot be found ({str(error).splitlines()[0]})") from None
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise InputError(f"the photos' cameras cannot be found ({reason})") from None
     found = [_found(model, photos) for _, model in sorted(models.items())]
     best = max(found, key=lambda some: len(some.cloud.points), default=None)
     if best is None or len(best.cloud.points) < LEAST_POINTS:
@@ -144,6 +145,12 @@ def _reader(pycolmap: Any, width: int, height: int, focal_px: float) -> Any:
     return pycolmap.ImageReaderOptions(
         camera_model="SIMPLE_RADIAL", camera_params=f"{focal_px},{width / 2},{height / 2},0"
     )
+
+
+def _are_lenses(models: dict[int, Any]) -> bool:
+    """Whether what was found of the cameras can be, in the model with the most points."""
+    best = max(models.values(), key=lambda model: len(model.points3D), default=None)
+    return best is None or all(_is_a_lens(camera) for camera in best.cameras.values())
 
 
 def _is_a_lens(camera: Any) -> bool:

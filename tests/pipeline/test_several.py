@@ -49,6 +49,8 @@ def folder(tmp_path_factory):
     for index, image in enumerate(images):
         Image.fromarray((image * 255).round().byte().numpy()).save(folder / f"photo-{index}.png")
     (folder / "notes.txt").write_text("no photo")
+    (folder / "._photo-0.png").write_text("what Macs leave")
+    (folder / "older.jpg").mkdir()
     return folder
 
 

@@ -69,6 +69,19 @@ def test_the_sky_stays(bent):
     assert (depth[20:] < 12).all()
 
 
+def test_points_on_what_is_taken_for_sky_tell_nothing(bent):
+    true, estimate = bent
+    pixels, z = points(true)
+    sky = estimate.clone()
+    sky[:60] = FAR_DEPTH_M  # most of the points
+    on_ground = pixels[:, 1] > 60
+    assert scale_to_points(sky, pixels, 5 * z) == pytest.approx(
+        scale_to_points(estimate, pixels[on_ground], 5 * z[on_ground])
+    )
+    depth = bring_to_points(sky, pixels, z, torch.full_like(z, 0.01))
+    assert error(depth[61:], true[61:]) < 0.5 * error(estimate[61:], true[61:])
+
+
 def test_scale(bent):
     true, estimate = bent
     pixels, z = points(true)

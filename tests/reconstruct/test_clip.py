@@ -1,12 +1,14 @@
+import subprocess
+
 import pytest
 import torch
 from PIL import Image
 
 from cosmorama.pipeline.pictures import save_mp4
-from cosmorama.reconstruct.captures.clip import clip_frames
+from cosmorama.reconstruct.captures.clip import clip_frames, clip_long_side
 from cosmorama.reconstruct.errors import InputError
 
-pytest.importorskip("imageio_ffmpeg")
+ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
 
 def clip(path, frames=24, width=96, height=64):
@@ -41,13 +43,32 @@ def test_frames_are_shrunk(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\0\0\0\x18ftypmp42", b"no clip", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n"]
+    "content",
+    [
+        b"",
+        b"\0\0\0\x18ftypmp42",
+        b"no clip",
+        b"ffconcat version 1.0\nfile b.mp4\n",
+        b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n",
+    ],
 )
-def test_what_is_no_clip(tmp_path, content):
+def test_what_is_no_clip(tmp_path, content, monkeypatch):
+    clip(tmp_path / "b.mp4")
     (tmp_path / "a.mp4").write_bytes(content)
+    monkeypatch.setattr("imageio_ffmpeg.count_frames_and_secs", None)  # nothing but our own look reads it
     with pytest.raises(InputError, match=r"a\.mp4: .*clip"):
         clip_frames(tmp_path / "a.mp4", tmp_path, 3, long_side=48)
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_pixels_that_are_no_squares(tmp_path):
+    clip(tmp_path / "a.mp4")
+    command = [ffmpeg.get_ffmpeg_exe(), "-i", tmp_path / "a.mp4", "-vf", "setsar=2/1", tmp_path / "b.mp4"]
+    subprocess.run(command, check=True, capture_output=True)
+    frames = clip_frames(tmp_path / "b.mp4", tmp_path, 2, long_side=400)
+    with Image.open(frames[0]) as image:
+        assert image.size == (192, 64)
+    assert clip_long_side(tmp_path / "a.mp4") == 96
 
 
 def test_no_file(tmp_path):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import torch
 
@@ -65,6 +66,9 @@ def test_a_move_is_told_from_other_changes(scene):
     there = with_origin(scene, torch.tensor([1.0, 2.0, 3.0]))
     torch.testing.assert_close(shift_between(scene, there), torch.tensor([-1.0, -2.0, -3.0]))
     torch.testing.assert_close(shift_between(there, scene), torch.tensor([1.0, 2.0, 3.0]))
+    far = replace(scene, gaussians=replace(scene.gaussians, means=scene.gaussians.means * 3000))
+    way = shift_between(far, with_origin(far, torch.tensor([1.0, 2.0, 3.0])))
+    torch.testing.assert_close(way, torch.tensor([-1.0, -2.0, -3.0]), atol=1e-2, rtol=0)
     half = keep_splats(there, torch.arange(len(there.gaussians.means)) % 2 == 0)
     turned = turned_upright(scene, scene.up, torch.tensor([0.0, 0.0, 1.0]))
     for other in (scene, half, turned):

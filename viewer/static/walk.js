@@ -192,7 +192,7 @@
     const wanted = () => !answered && socket.readyState === WebSocket.OPEN;
     socket.onopen = async () => {
       for (let at = 0; at < file.size; at += 1 << 20) {
-        const part = await file.slice(at, at + (1 << 20)).arrayBuffer();
+        const part = await file.slice(at, at + (1 << 20)).arrayBuffer().catch(() => socket.close());
         while (wanted() && socket.bufferedAmount > 8 << 20) await new Promise((r) => setTimeout(r, 20));
         if (!wanted()) return;
         socket.send(part);
