@@ -173,7 +173,7 @@ def make_scene(
                     growth,
                     shown,
                     reach,
-                    around=layers.around if layers and not others else None,
+                    around=layers.around if layers else None,
                     others=others,
                     on_view=_shown(watcher, advance),
                 )

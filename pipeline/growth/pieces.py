@@ -87,7 +87,7 @@ def missing_piece(
     if not missing.any() or not known.any():
         return DepthPicture(picture, depth.clamp_min(1e-6), camera, torch.zeros_like(known))
     depth = _on_planes(complete_depth(depth, known, request.support[0]), known, camera, photo)
-    for shown in (*others, photo):  # which always wins
+    for shown in (photo, *others):
         depth[missing] = _behind_photo(depth, missing, camera, shown)
     return DepthPicture(picture, depth, camera, missing)
 
