@@ -82,6 +82,9 @@ class Listener:
             dark_mode=True, show_logo=False, show_share_button=False, control_width="small"
         )
         server.gui.main_panel.dock_right()
+        # splats and frames are not lit: viser's environment map would only dim the canvas until it is loaded
+        server.scene.configure_environment_map(hdri=None)
+        server.scene.configure_default_lights(enabled=False)
         refuse_viser_uploads(server.gui)
         _refuse_tunnels(server)
         return server

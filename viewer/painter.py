@@ -52,7 +52,7 @@ class Painter:
         client: ClientHandle,
         stage: Stage,
         render: Callable[[Gaussians, Cameras, float, Color], np.ndarray],
-        on_painted: Callable[[str, float, int], None] | None = None,
+        on_painted: Callable[[str, float, int, float], None] | None = None,
     ) -> None:
         """Start painting for a client.
 
@@ -60,7 +60,7 @@ class Painter:
             client: whose browser.
             stage: of the scene.
             render: the picture of splats beyond a near plane and before a colour, uint8 [h, w, 3].
-            on_painted: called with mode, seconds and number of splats after each picture.
+            on_painted: called with mode, seconds, number of splats and width / height after each picture.
         """
         self.client = client
         self.stage = stage
@@ -148,7 +148,8 @@ class Painter:
             self._paint_frame(gaussians, camera, sharp)
         self._shown = _Shown(gaussians, mode, camera, sharp, self.backdrop)
         if self._on_painted is not None:
-            self._on_painted(mode, time.perf_counter() - start, len(gaussians))
+            seconds, aspect = time.perf_counter() - start, camera.width / camera.height
+            self._on_painted(mode, seconds, len(gaussians), aspect)
 
     def _worth_painting(self, gaussians: Gaussians, mode: str, camera: Cameras, sharp: bool) -> bool:
         shown = self._shown

@@ -70,7 +70,7 @@ class Session:
         self.playback = Playback(self)
         self._lens = self.stage.home
         self._aspect = 0.0
-        self._seen = False
+        self._painted_aspect = 0.0
         self._flight = 0
         self._flying = threading.Lock()
         self._editing = threading.RLock()
@@ -93,7 +93,7 @@ class Session:
 
     def arrive(self) -> None:
         """Show everything to somebody who has just come."""
-        self._fit_window()
+        self.go_home(seconds=0)  # viser tells where they shall stand, and still says where they stood before
         self.refresh()
         self.frustums.show(self.scene.views)
 
@@ -278,10 +278,10 @@ class Session:
             self.painter.set_mode(mode)
             self._tell_panels()
 
-    def _painted(self, mode: str, seconds: float, splats: int) -> None:
-        if not self._seen and splats:
-            self._seen = True
-            self.page.tell(painted=True)
+    def _painted(self, mode: str, seconds: float, splats: int, aspect: float) -> None:
+        if splats and aspect != self._painted_aspect:
+            self._painted_aspect = aspect
+            self.page.tell(painted=aspect)
         if mode == FRAMES and splats:
             self.picker.rendered(1000 * seconds)
 

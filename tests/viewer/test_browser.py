@@ -1,10 +1,12 @@
 """The viewer and the shared page in a real browser."""
 
 import base64
+import io
 import shutil
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -56,6 +58,27 @@ def test_splats_appear_as_we_render_them_and_keys_walk(
         wait_until(lambda: session.painter._shown.mode == FRAMES and session.painter._shown.sharp)
         wait_until(lambda: agreement(page, session) > 20)
         assert "rendered here" in session.mode_text
+
+
+def test_what_the_opening_still_gives_way_to_is_the_scene_from_home(page, scene, serving, visit, wait_until):
+    page.add_init_script("""(function watch() {
+      const curtain = document.getElementById("cosmorama-opening"), canvas = window.__viserMutable?.canvas;
+      window.curtainSeen ||= Boolean(curtain?.querySelector("img")?.naturalWidth);
+      if (window.curtainSeen && canvas && (!curtain || curtain.style.opacity === "0"))
+        window.firstSeen = { picture: canvas.toDataURL(), opacity: getComputedStyle(canvas).opacity };
+      else requestAnimationFrame(watch);
+    })()""")
+    with serving(scene) as viewer:
+        session = visit(page, viewer)
+        wait_until(lambda: page.evaluate("window.firstSeen?.opacity"))
+        assert page.evaluate("window.firstSeen.opacity") == "1"
+        encoded = page.evaluate("window.firstSeen.picture").split(",")[1]
+        seen = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+        camera = session.painter.camera()
+        assert just_fits(camera, scene.home)
+        assert seen.size == (camera.width, camera.height)
+        assert psnr(np.asarray(seen), render_rgb8(scene.gaussians, camera)) > 18
+        page.wait_for_selector("#cosmorama-opening", state="detached")
 
 
 def test_the_whole_photo_stays_in_a_window_of_any_shape(page, scene, serving, visit, wait_until):

@@ -261,11 +261,23 @@
 
   // ---- opening --------------------------------------------------------------------------------------------------
 
-  // The curtain falls with the first message; where it shows the first picture already, with the first that is live.
+  // The curtain falls with the first message; where it shows the first picture already, when the canvas shows one, too.
   let waited = 0;
   function opened(seconds) {
     const curtain = document.getElementById("cosmorama-opening");
-    if (curtain && (!curtain.querySelector("img") || config.painted || (waited += seconds) > 5)) curtain.remove();
+    if (!curtain || curtain.style.opacity === "0") return;
+    if (curtain.querySelector("img") && !drawn() && (waited += seconds) <= 5) return;
+    Object.assign(curtain.style, { opacity: "0", transition: "opacity 0.25s", pointerEvents: "none" });
+    setTimeout(() => curtain.remove(), 300);
+  }
+
+  // Whether the canvas shows a picture made for its shape, which changes when the panel docks.
+  function drawn() {
+    const canvas = viser()?.canvas, small = document.createElement("canvas").getContext("2d");
+    if (!config.painted || !canvas) return Boolean(config.painted);
+    if (!(Math.abs(config.painted * canvas.height / canvas.width - 1) < 0.01)) return false;
+    small.drawImage(canvas, 0, 0, 16, 16);
+    return small.getImageData(0, 0, 16, 16).data.some((value, i, all) => Math.abs(value - all[i % 4]) > 8);
   }
 
   // viser warns of browsers without a GPU; they get frames that the server renders, which the panel says.
