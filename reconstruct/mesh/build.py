@@ -118,7 +118,7 @@ def surface(
     if voxel is None:
         sizes = [d.median() / m.camera.intrinsics[0, 0, 0] for d, m in zip(known, maps) if len(d)]
         voxel = VOXEL_PX * float(torch.stack(sizes).median())
-    min_views = 2.0 if len(maps) >= WELL_SEEN else 1.0
+    min_views = 2.0 if len(maps) >= WELL_SEEN else min(1.0, len(maps) - 0.5)
     mesh, voxel = fuse(maps, voxel=voxel, far=FAR * middle, min_views=min_views, on_progress=on_progress)
     mesh = without_small_parts(manifold(mesh))
     if not len(mesh.faces):

@@ -41,7 +41,7 @@ def fuse(
         maps: what was seen from where.
         voxel: side of a voxel in scene units; made larger until the blocks fit into ``max_blocks``.
         far: depths beyond are ignored.
-        min_views: a surface is taken where the views' weights sum to this much.
+        min_views: a surface is taken where the views' weights sum to more than this; each weighs up to 1.
         max_blocks: bounds the memory.
         on_progress: called as (done, total).
 
@@ -49,7 +49,7 @@ def fuse(
         The surface, and the voxel's side that was used.
 
     Raises:
-        InputError: no depth map shows a surface.
+        InputError: no depth map shows a surface, or too few show the same.
     """
     frames = [_Frame(m, far) for m in maps]
     if not any(frame.shows for frame in frames):
@@ -73,7 +73,10 @@ def fuse(
             grid.integrate(some, frame.image, frame.intrinsics, frame.extrinsics, 1.0, frame.far, TRUNCATION)
         if on_progress:
             on_progress(index + 1, len(frames))
-    return mesh_from_open3d(grid.extract_triangle_mesh(weight_threshold=min_views)), voxel
+    try:
+        return mesh_from_open3d(grid.extract_triangle_mesh(weight_threshold=min_views)), voxel
+    except RuntimeError as error:  # open3d cannot make an empty mesh
+        raise InputError("the viewpoints agree on no surface: there is nothing to make a mesh of") from error
 
 
 class _Frame:
