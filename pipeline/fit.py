@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..reconstruct.captures import load_capture
+from ..reconstruct.captures import Capture, capture_of, is_capture, load_capture
 from ..reconstruct.errors import InputError
 from ..reconstruct.fit import CaptureFit, fit_capture
 from .device import pick_device
 from .fit_options import FitOptions
+from .photo_files import cameras_of, is_clip, photos_in, upright_photos
 from .progress import Reporter, peak_memory_mb
+
+LONGEST_PX = 1920
+"""Long side of photos whose cameras are found, before ``downscale``."""
+MOST_PHOTOS, FRAMES = 150, 60
+"""Of those photos, and of a clip's frames."""
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -48,8 +56,7 @@ def fit_and_report(
             f"{checkpoint}: no such checkpoint to resume from; without --resume the fit starts anew"
         )
     began, began_cpu = time.perf_counter(), time.process_time()
-    with reporter.stage("load"):
-        capture = load_capture(options.capture, downscale=options.downscale)
+    capture = _load(options, reporter)
     cameras = capture.views.cameras
     config = options.config(cameras.width, cameras.height)
     reporter.note(
@@ -73,6 +80,25 @@ def fit_and_report(
         )  # fmt: skip
     cpu_seconds = time.process_time() - began_cpu
     return fit, _report(fit, time.perf_counter() - began, cpu_seconds, device)
+
+
+def _load(options: FitOptions, reporter: Reporter) -> Capture:
+    """The capture; for photos that tell of no cameras, and clips, these are found."""
+    path = options.capture
+    if is_capture(path) or not (is_clip(path) or (path.is_dir() and photos_in(path))):
+        with reporter.stage("load"):
+            return load_capture(path, downscale=options.downscale)
+    with tempfile.TemporaryDirectory() as folder:
+        with reporter.stage("cameras") as advance:
+            photos = upright_photos(
+                [path], Path(folder), long_side=LONGEST_PX, most=MOST_PHOTOS, frames=FRAMES
+            )
+            found = cameras_of(photos, seed=options.seed, advance=advance)
+        names = [photos[index].name for index in found.given]
+        reporter.note(f"the cameras of {len(names)} of {len(photos)} photos were found")
+        with reporter.stage("load"):
+            capture = capture_of(found.posed, found.cloud, downscale=options.downscale)
+    return replace(capture, names=names)
 
 
 def _report(fit: CaptureFit, seconds: float, cpu_seconds: float, device: str) -> dict[str, Any]:

@@ -26,7 +26,8 @@ class FitOptions:
     """How to fit splats to a capture."""
 
     capture: Annotated[Path, tyro.conf.Positional]
-    """Folder of the capture, or its transforms.json."""
+    """Folder of the capture, or its transforms.json; or a folder of photos, or a clip: where those were taken from is
+    found then, which needs the sfm extra."""
     downscale: int = 1
     """By how much to shrink the photos."""
     iterations: int = 3000

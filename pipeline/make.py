@@ -37,10 +37,11 @@ from .make_options import (
     check_request,
 )
 from .photo import Photo, load_photo
+from .photo_files import is_several
 from .presets import Preset, named_preset
 from .progress import Advance, Reporter, peak_memory_mb
 from .refine import input_view_psnr, refine
-from .several import is_several, pose_photos
+from .several import pose_photos
 from .trajectories import Reach, plan_trajectory, reach_of
 from .watch import Nobody, Watcher
 from .writer import ViewWriter, write_scene_folder

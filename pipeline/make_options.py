@@ -10,8 +10,8 @@ from pathlib import Path
 from ..reconstruct.errors import InputError
 from ..reconstruct.files.replacing import SCENE, check_replaceable
 from .photo import check_photo
+from .photo_files import is_clip, is_several, photos_in
 from .presets import Preset, PresetName, named_preset
-from .several import is_clip, is_several, photos_in
 from .trajectories import check_trajectory
 
 DEFAULT_GENERATOR, TEXT_GENERATOR = "inpaint", "views"

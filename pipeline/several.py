@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..reconstruct.cameras import Cameras, cat_cameras
-from ..reconstruct.captures.clip import SUFFIXES, clip_frames, clip_long_side
 from ..reconstruct.captures.colmap import import_pycolmap
-from ..reconstruct.captures.find_cameras import FoundCameras, find_cameras
+from ..reconstruct.captures.find_cameras import FoundCameras
 from ..reconstruct.captures.undistort import sample_pixels, undistortion_map
 from ..reconstruct.errors import InputError
 from ..reconstruct.fit.stereo import stereo_depths
@@ -26,15 +24,11 @@ from ..reconstruct.views import shrink_image
 from .depth import DepthEstimator
 from .depth.triangulated import bring_to_points, scale_to_points
 from .photo import Photo, load_photo
-from .pictures import save_png
+from .photo_files import cameras_of, is_clip, upright_photos
 from .progress import Advance
 
 POSED_PX = 1280
 """Long side at which photos are compared."""
-FRAMES = 20
-"""Taken of a clip."""
-MOST_PHOTOS = 60
-"""Compared with each other: each with each."""
 MOST_USED = 8
 """That a scene is made of: those that are farthest from each other."""
 MOST_MEASURED = 16
@@ -43,7 +37,6 @@ STEREO_PX, STEREO_ERROR, STEREO_CELLS = 256, 0.02, (48, 128)
 """Long side at which they are, the error of what is sure then, and cells in which depth is corrected by it."""
 MATCH_PX = 0.7
 """Error of a point that is found in a photo."""
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -129,16 +122,6 @@ def _stereo(photos: Sequence[PosedPhoto]) -> dict[int, tuple[Float[Tensor, "k 2"
     return found
 
 
-def is_several(inputs: Sequence[Path]) -> bool:
-    """Whether these are photos in the plural: more than one, a folder or a clip."""
-    return len(inputs) > 1 or any(path.is_dir() or is_clip(path) for path in inputs)
-
-
-def is_clip(path: Path) -> bool:
-    """Whether a file is called as clips are."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
-
-
 def pose_photos(
     inputs: Sequence[Path],
     *,
@@ -165,14 +148,9 @@ def pose_photos(
     """
     import_pycolmap("finding the cameras of photos")
     with tempfile.TemporaryDirectory() as folder:
-        upright = _upright(inputs, Path(folder), focal_px)
+        upright = upright_photos(inputs, Path(folder), long_side=POSED_PX, focal_px=focal_px)
         try:
-            found = find_cameras(
-                [each.path for each in upright],
-                focals_px=[each.focal_px for each in upright],
-                seed=seed,
-                on_progress=advance,
-            )
+            found = cameras_of(upright, seed=seed, advance=advance)
         except InputError as error:
             if not (len(inputs) == 1 and is_clip(inputs[0])):
                 raise
@@ -195,63 +173,6 @@ def pose_photos(
     if lost:
         remark += f"; left out, as they show nothing that the others show: {', '.join(lost)}"
     return Several(photos, used, remark)
-
-
-class _File(NamedTuple):
-    """A photo as it was given."""
-
-    path: Path
-    name: str
-    smaller: float = 1.0
-    """By how much it was shrunk already."""
-
-
-class _Upright(NamedTuple):
-    """A photo as a plain file of ``POSED_PX`` at most."""
-
-    path: Path
-    focal_px: float | None
-    """Where somebody tells."""
-    name: str
-
-
-def _upright(inputs: Sequence[Path], folder: Path, focal_px: float | None) -> list[_Upright]:
-    """All of the photos."""
-    upright = []
-    for number, (path, name, smaller) in enumerate(_files(inputs, folder)):
-        focal = focal_px and focal_px * smaller
-        photo = load_photo(path, long_side=POSED_PX, focal_px=focal, enlarge=False)
-        plain = folder / f"upright-{number:05d}.png"
-        save_png(plain, photo.image)
-        upright.append(_Upright(plain, None if photo.focal_source == "default" else photo.focal_px, name))
-    return upright
-
-
-def _files(inputs: Sequence[Path], folder: Path) -> list[_File]:
-    """The photos and their names, at most ``MOST_PHOTOS``, at even distances in their order."""
-    files: list[_File] = []
-    for number, path in enumerate(inputs):
-        if path.is_dir():
-            files += [_File(photo, photo.name) for photo in photos_in(path)]
-        elif is_clip(path):
-            frames = folder / f"clip-{number}"
-            frames.mkdir()
-            taken = clip_frames(path, frames, FRAMES, long_side=POSED_PX)
-            smaller = min(1.0, POSED_PX / clip_long_side(path))
-            files += [_File(frame, f"frame {n} of {path.name}", smaller) for n, frame in enumerate(taken, 1)]
-        else:
-            files.append(_File(path, path.name))
-    chosen = torch.linspace(0, len(files) - 1, min(len(files), MOST_PHOTOS)).round().long()
-    return [files[index] for index in chosen.tolist()]
-
-
-def photos_in(folder: Path) -> list[Path]:
-    """Files that are called as photos are, by name; hidden ones, which Macs leave, are none."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
 
 
 def _spread(found: FoundCameras, home: int, most: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""``cosmorama fit``: posed photos into a scene folder, without generation."""
+"""``cosmorama fit``: photos into a scene folder, without generation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..fit_options import FitOptions
 
 @dataclass(frozen=True)
 class Fit(FitOptions):
-    """Fit splats to posed photos: a nerfstudio, instant-ngp, Blender or COLMAP capture."""
+    """Fit splats to photos: a nerfstudio, instant-ngp, Blender or COLMAP capture, a folder of photos or a clip."""
 
     out: Path | None = None
     """The scene folder; default scenes/NAME."""

@@ -48,6 +48,8 @@ CROWD = 0.1
 one smooth place fills all that is uncertain."""
 FIRST_HAND = 0.3
 """Share of what is known that photos must show, for patches to be taken from there alone."""
+OTHER_HUE = 0.06
+"""By how much the means of red, green and blue may differ from the soft filling's, beside all three alike."""
 SEAM = 0.02
 """How far into a hole a difference of colour at its rim is evened out, in lengths of the long side."""
 
@@ -86,7 +88,17 @@ def lay_patches(
             search.run()
     if search is None or search.level.holes.shape != holes.shape:
         return picture
-    return torch.where(holes[..., None], search.result(), picture)
+    return torch.where(holes[..., None], _of_like_hue(search.result(), picture, holes), picture)
+
+
+def _of_like_hue(
+    laid: Float[Tensor, "h w 3"], soft: Float[Tensor, "h w 3"], holes: Bool[Tensor, "h w"]
+) -> Float[Tensor, "h w 3"]:
+    """Patches whose hue differs from the soft filling's by more than ``OTHER_HUE`` are brought near it: where nothing
+    else is left to take, sky would be laid on the ground."""
+    apart = _mean_around(soft - laid, holes, max(1.0, AROUND * max(holes.shape)))
+    hue = (apart - apart.mean(-1, keepdim=True)).norm(dim=-1, keepdim=True)
+    return (laid + apart * (1 - OTHER_HUE / hue.clamp_min(OTHER_HUE))).clamp(0, 1)
 
 
 @dataclass(frozen=True)

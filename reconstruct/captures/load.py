@@ -56,13 +56,34 @@ def load_capture(path: Path | str, *, downscale: int = 1, threads: int = 2) -> C
     if downscale < 1:
         raise InputError(f"downscale must be a whole number from 1 on, not {downscale}")
     entries, cloud = read_entries(path)
-    with_image = _existing_images(path, entries)
+    return capture_of(_existing_images(path, entries), cloud, downscale=downscale, threads=threads)
+
+
+def capture_of(
+    posed: list[PosedImage], cloud: SparseCloud | None, *, downscale: int = 1, threads: int = 2
+) -> Capture:
+    """Read photos whose cameras are known; see ``load_capture``.
+
+    Args:
+        posed: cameras with images, in the order of the capture.
+        cloud: points that the photos share, if they are known.
+        downscale: by how much to shrink photos.
+        threads: how many photos are read at once.
+
+    Raises:
+        InputError: missing or broken photos, or sizes that contradict the cameras.
+    """
     with ThreadPoolExecutor(threads) as pool:
-        photos = list(pool.map(lambda entry: _read_photo(entry, downscale), with_image))
+        photos = list(pool.map(lambda entry: _read_photo(entry, downscale), posed))
     background = (1.0, 1.0, 1.0) if any(photo.transparent for photo in photos) else (0.0, 0.0, 0.0)
-    return Capture(
-        _on_one_canvas(photos), [str(e.image.name) for e in with_image if e.image], cloud, background
-    )
+    return Capture(_on_one_canvas(photos), [str(e.image.name) for e in posed if e.image], cloud, background)
+
+
+def is_capture(path: Path) -> bool:
+    """Whether a folder, or a file, tells where its photos were taken from."""
+    if path.is_file():
+        return path.suffix.lower() == ".json"
+    return any((path / name).is_file() for name in TRANSFORMS) or find_colmap_model(path) is not None
 
 
 def read_entries(path: Path) -> tuple[list[PosedImage], SparseCloud | None]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import known_scene
 import pytest
 import torch
 from PIL import Image
@@ -149,3 +150,43 @@ def test_nothing_to_resume_from(capture: Path, tmp_path: Path):
     with pytest.raises(InputError, match=r"out\.checkpoint.*no such checkpoint"):
         replace(options(capture, tmp_path / "out"), resume=True).run()
     assert not list(tmp_path.iterdir())
+
+
+def test_cameras_of_photos_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("pycolmap")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    angles = torch.linspace(-0.5, 0.5, 7)
+    places = torch.stack([1.6 * angles.sin(), torch.full((7,), 0.1), -1.6 * angles.cos()], -1)
+    poses = look_at(places, torch.tensor([0.0, 0.5, 0.3]).expand(7, 3))
+    true = Cameras(poses, pinhole_intrinsics(277, 320, 240).repeat(7, 1, 1), 320, 240)
+    for index, image in enumerate(known_scene.photos(true)[0]):
+        Image.fromarray((image * 255).round().byte().numpy()).save(folder / f"{index}.png")
+    out = tmp_path / "scene"
+    Fit(
+        folder,
+        out=out,
+        downscale=2,
+        iterations=80,
+        splats=4000,
+        first_splats=3000,
+        hold_out_every=4,
+        json=True,
+    ).run()
+    told = capsys.readouterr()
+    assert "the cameras of 7 of 7 photos were found" in told.err
+    report = json.loads(told.out)
+    assert report["image_size"] == [160, 120]
+    assert report["test_psnr"] > 17
+    scene = load_scene(out)
+    found = torch.stack([view.world_from_cam[:3, 3] for view in scene.views])
+    kept = places[[1, 2, 3, 5, 6]]  # the others are held out
+    distances, true_distances = torch.cdist(found, found), torch.cdist(kept, kept)
+    ratio = (distances / true_distances)[true_distances > 0]
+    assert float(ratio.std() / ratio.mean()) < 0.03
+
+
+def test_a_folder_without_photos_is_no_capture(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("no photo")
+    with pytest.raises(InputError, match="no capture"):
+        Fit(tmp_path, out=tmp_path / "scene").run()

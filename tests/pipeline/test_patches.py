@@ -87,13 +87,27 @@ def test_patches_fit_what_is_known_and_are_copied_from_the_source():
 
 def test_patches_come_from_the_source_alone():
     picture = striped()
-    picture[:, :40] = torch.tensor([1.0, 0.0, 0.0])
+    picture[:, :40] = 1.0
     holes = beyond_the_right_edge()
     source = ~holes
     source[:, :40] = False
-    fog = torch.where(holes[..., None], torch.tensor([0.8, 0.3, 0.3]), picture)  # as if red were wanted
-    out = lay_patches(fog, source, holes)[holes]
-    assert (out[:, 0] - out[:, 1]).abs().max() < 0.05
+    fog = torch.where(holes[..., None], 0.95, picture)  # as if white were wanted
+    assert lay_patches(fog, ~holes, holes)[holes].max() > 0.9
+    assert lay_patches(fog, source, holes)[holes].max() < 0.82
+
+
+def test_what_is_taken_from_elsewhere_gets_the_hue_of_the_soft_filling():
+    """Blue is all there is to take, but the filling knows that it is the floor that goes on."""
+    blue, brown = torch.tensor([0.6, 0.75, 0.9]), torch.tensor([0.75, 0.65, 0.5])
+    holes = beyond_the_right_edge()
+    fog = torch.where(holes[..., None], brown, striped() * blue)
+    out = lay_patches(fog, ~holes, holes)[8:-8, 120:]
+    hue = out.mean((0, 1)) / out.mean()
+    assert float((hue - brown / brown.mean()).norm()) < 0.15
+    assert out.std((0, 1)).min() > 0.05  # with its texture
+    alike = torch.where(holes[..., None], 0.5 * blue, striped() * blue)
+    inner = lay_patches(alike, ~holes, holes)[8:-8, 120:]
+    torch.testing.assert_close(inner, inner[..., 1:2] / blue[1] * blue, atol=0.03, rtol=0)  # nothing to mend
 
 
 def test_no_hole_or_no_source_changes_nothing():

@@ -15,9 +15,10 @@ from cosmorama.pipeline.growth.grow import Growth
 from cosmorama.pipeline.growth.photos import fold_photos
 from cosmorama.pipeline.make import make_scene
 from cosmorama.pipeline.make_options import MakeOptions, check_request, default_folder
+from cosmorama.pipeline.photo_files import is_several
 from cosmorama.pipeline.pictures import save_mp4
 from cosmorama.pipeline.presets import Preset
-from cosmorama.pipeline.several import is_several, pose_photos
+from cosmorama.pipeline.several import pose_photos
 from cosmorama.reconstruct.cameras import Cameras, focal_px_from_fov, look_at, pinhole_intrinsics
 from cosmorama.reconstruct.errors import InputError
 from cosmorama.reconstruct.gaussians import cat_gaussians
