@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FLIGHT_SECONDS = 0.7
+OPENING_SECONDS = 30.0
+"""So long the page may still wait for a picture of its shape; later it is not told of every new shape of its window."""
 
 
 class Session:
@@ -71,6 +73,7 @@ class Session:
         self._lens = self.stage.home
         self._aspect = 0.0
         self._painted_aspect = 0.0
+        self._arrived = time.monotonic()
         self._flight = 0
         self._flying = threading.Lock()
         self._editing = threading.RLock()
@@ -279,7 +282,8 @@ class Session:
             self._tell_panels()
 
     def _painted(self, mode: str, seconds: float, splats: int, aspect: float) -> None:
-        if splats and aspect != self._painted_aspect:
+        opening = not self._painted_aspect or time.monotonic() - self._arrived < OPENING_SECONDS
+        if splats and opening and aspect != self._painted_aspect:
             self._painted_aspect = aspect
             self.page.tell(painted=aspect)
         if mode == FRAMES and splats:
