@@ -21,8 +21,8 @@ from .progress import Reporter, peak_memory_mb
 
 LONGEST_PX = 1920
 """Long side of photos whose cameras are found, before ``downscale``."""
-MOST_PHOTOS, FRAMES = 150, 60
-"""Of those photos, and of a clip's frames."""
+MOST_PHOTOS, FRAMES = 80, 30
+"""Of those photos, and of a clip's frames: each is compared with each."""
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -93,6 +93,8 @@ def _load(options: FitOptions, reporter: Reporter) -> Capture:
             photos = upright_photos(
                 [path], Path(folder), long_side=LONGEST_PX, most=MOST_PHOTOS, frames=FRAMES
             )
+            if len(photos) < 2:
+                raise InputError(f"{path}: a scene is fitted to several photos; `cosmorama make` takes one")
             found = cameras_of(photos, seed=options.seed, advance=advance)
         names = [photos[index].name for index in found.given]
         # stereo is a better start than the points that the cameras were found by: 30.6 dB in place of 29.6 (fox)

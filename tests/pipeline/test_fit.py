@@ -190,3 +190,13 @@ def test_a_folder_without_photos_is_no_capture(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("no photo")
     with pytest.raises(InputError, match="no capture"):
         Fit(tmp_path, out=tmp_path / "scene").run()
+
+
+def test_one_photo_is_no_capture(capture: Path, tmp_path: Path):
+    pytest.importorskip("pycolmap")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes((capture / "images" / "0.png").read_bytes())
+    with pytest.raises(InputError, match="several photos"):
+        Fit(folder, out=tmp_path / "scene").run()
+    assert not (tmp_path / "scene").exists()
