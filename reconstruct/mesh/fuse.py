@@ -22,6 +22,8 @@ BLOCK = 8
 """Voxels along the side of a block; only blocks near a surface exist."""
 TRUNCATION = 4.0
 """Signed distances are cut off at so many voxels."""
+_EMPTY = "Tensor has shape {0}"
+"""What open3d says of a mesh without vertices, which it cannot make."""
 MAX_BLOCKS = 150_000
 """More would need over 1.2 GB (8 bytes a voxel, twice that while the surface is taken out)."""
 
@@ -75,7 +77,9 @@ def fuse(
             on_progress(index + 1, len(frames))
     try:
         return mesh_from_open3d(grid.extract_triangle_mesh(weight_threshold=min_views)), voxel
-    except RuntimeError as error:  # open3d cannot make an empty mesh
+    except RuntimeError as error:
+        if _EMPTY not in str(error):
+            raise
         raise InputError("the viewpoints agree on no surface: there is nothing to make a mesh of") from error
 
 
